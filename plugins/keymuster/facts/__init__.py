@@ -1,0 +1,1 @@
+"""Facts: one module each, named after the column that it computes."""

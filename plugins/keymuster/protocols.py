@@ -1,0 +1,123 @@
+"""What a module must offer to be a source, a fact, a renderer or a tracker. Modules, not classes: no base class, no registration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+import pyarrow as pa
+from pydantic import BaseModel
+
+from keymuster.frame import Frame, Mask
+from keymuster.model import Coverage, Problem, Record
+from keymuster.policy import Policy
+
+
+class SourceModule(Protocol):
+    """A source pulls one kind of inventory. It holds no state and asks nobody for the time."""
+
+    Settings: type[BaseModel]
+    """Frozen pydantic model, every field with a description; secrets are `SecretStr` and are filled from the connection."""
+    DELIVERS: Mapping[str, frozenset[str]]
+    """Table -> columns of origin `source` that it can know. Parsed columns follow from the DER and are not listed."""
+
+    def collect(self, settings: Any) -> Iterator[Record | Problem | Coverage]:
+        """Yield records and problems as they come, and exactly one Coverage, last. Raises SourceError if nothing can be read."""
+        ...
+
+
+class Unknowable(Exception):  # noqa: N818 (an answer, not an error: the fact cannot be known in this run)
+    """Raised by a fact whose column is unknown for every row, with the reason, e.g. 'policy names no approved issuers'."""
+
+
+@dataclass(frozen=True)
+class Partial:
+    """A fact's answer where some rows stay unknown although a null would mean a known nothing."""
+
+    values: pd.Series[Any]
+    unknown: Mask
+
+
+@dataclass(frozen=True)
+class FactContext:
+    """What a fact may look at beside its own table."""
+
+    as_of: datetime
+    policy: Policy
+    frames: Mapping[str, Frame]
+    """Every table of this shard, facts computed so far included."""
+    reference: Path
+    """Folder of dated reference data (`checks/reference`)."""
+    ders: Callable[[Iterable[str]], Mapping[str, bytes]] = field(default=lambda _: {})
+    """DER by certificate fingerprint (asset_id); fingerprints whose DER was not kept are left out."""
+    survey: Mapping[str, pa.Table] = field(default_factory=dict)
+    """Estate-wide answers that facts worked out before sharding, by column name (see `FactModule.survey`)."""
+
+
+class FactModule(Protocol):
+    """A fact computes one column, vectorised. The module's name is the column's, or `<table>__<column>` where several tables differ."""
+
+    COLUMN: str
+    TABLE: str | tuple[str, ...]
+    """Table or tables that have this column."""
+    NEEDS: tuple[str, ...]
+    """Columns it reads, `column` of the same table or `table.column`; facts among them are computed first."""
+    DOC: str
+    """One sentence: how it is computed, by which norm."""
+
+    def compute(self, frame: Frame, context: FactContext) -> pd.Series[Any] | Partial:
+        """Values for every row of the frame, null where not known. Raises Unknowable."""
+        ...
+
+    # Optional: `def survey(frames, context) -> pa.Table`, for facts that must see the whole estate (shared factors, serials):
+    # called once before the audit is cut into shards; the answer comes back as context.survey[COLUMN].
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """What a tracker is asked to file."""
+
+    key: str
+    """Finding key; goes into the ticket as the marker `keymuster:<key>`."""
+    title: str
+    """One line, at most 255 characters."""
+    body: str
+    """Markdown; every text from outside is escaped already."""
+    severity: str
+    owner: str | None
+    due: datetime | None
+    labels: Sequence[str] = ()
+
+
+class TrackerModule(Protocol):
+    """A ticket system. Functions take the module's own Settings first; nothing is retried blindly."""
+
+    Settings: type[BaseModel]
+
+    def find(self, settings: Any, key: str) -> str | None:
+        """Reference of the newest ticket with the marker of this key, open or closed; None if there is none."""
+        ...
+
+    def is_open(self, settings: Any, ref: str) -> bool:
+        """Whether people still have to work on it."""
+        ...
+
+    def create(self, settings: Any, ticket: Ticket) -> str:
+        """File it and return its reference. Raises TrackerUnreachable when it is not known whether it was filed."""
+        ...
+
+    def comment(self, settings: Any, ref: str, body: str) -> None:
+        """Add a comment in Markdown."""
+        ...
+
+    def reopen(self, settings: Any, ref: str, reason: str) -> None:
+        """Open it again."""
+        ...
+
+    def close(self, settings: Any, ref: str, reason: str) -> None:
+        """Close it with the reason as a comment."""
+        ...

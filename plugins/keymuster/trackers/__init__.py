@@ -1,0 +1,1 @@
+"""Trackers: one module a ticket system."""
