@@ -50,7 +50,8 @@ class Frame:
         known = tables()[self.table].columns.get(column)
         if known is not None and known.missing == "none":
             null = np.zeros(len(null), dtype=bool)
-        return null if undelivered is None else null | undelivered
+        mask: Mask = null if undelivered is None else null | undelivered
+        return mask
 
     def with_column(self, column: str, values: pd.Series[Any] | pa.Array | pa.ChunkedArray, undelivered: Mask | None = None) -> Frame:
         """A new frame with one column added or replaced, cast to the vocabulary's type."""
@@ -59,7 +60,7 @@ class Frame:
         if array.type != dtype:
             array = array.cast(dtype)
         data = self.data.copy(deep=False)
-        data[column] = pd.Series(pd.arrays.ArrowExtensionArray(array), index=data.index)  # type: ignore[arg-type]
+        data[column] = pd.Series(pd.arrays.ArrowExtensionArray(array), index=data.index)
         masks = {k: v for k, v in self.undelivered.items() if k != column}
         if undelivered is not None and undelivered.any():
             masks[column] = undelivered
@@ -84,5 +85,3 @@ def to_pandas(table: pa.Table, rows: int | None = None) -> pd.DataFrame:
 def empty(table: str) -> Frame:
     """A frame of this table without rows, all stored columns present."""
     return Frame(table, to_pandas(tables()[table].stored().empty_table()))
-
-

@@ -30,7 +30,7 @@ class SourceModule(Protocol):
         ...
 
 
-class Unknowable(Exception):  # noqa: N818 (an answer, not an error: the fact cannot be known in this run)
+class Unknowable(Exception):
     """Raised by a fact whose column is unknown for every row, with the reason, e.g. 'policy names no approved issuers'."""
 
 
