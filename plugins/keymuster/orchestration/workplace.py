@@ -1,0 +1,86 @@
+"""Where the steps work: store, ledger, content and ticket system, as the settings name them. Knows no Airflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from keymuster import content, registry
+from keymuster.orchestration.estate import Estate, Station, estate_named, load_estates, station_named
+from keymuster.settings import Settings, settings
+
+if TYPE_CHECKING:
+    from keymuster.ledger import Ledger
+    from keymuster.store import Store
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """How secrets are looked up; each function takes the name of a connection."""
+
+    fields: Callable[[str, type[BaseModel]], Mapping[str, Any]] = lambda _name, _kind: {}
+    database: Callable[[str], str] = lambda name: name
+    storage: Callable[[str], Mapping[str, Any]] = lambda _name: {}
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What a step needs besides its own arguments. Heavy parts are opened when they are first used."""
+
+    knobs: Settings = field(default_factory=settings)
+    secrets: Secrets = field(default_factory=Secrets)
+
+    @cached_property
+    def store(self) -> Store:
+        """The snapshot store."""
+        from keymuster.store import Store  # noqa: PLC0415 (pyarrow)
+
+        name = self.knobs.store_connection
+        return Store(self.knobs.store_address, storage_options=dict(self.secrets.storage(name)) if name else {})
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger, its schema brought up to date."""
+        from keymuster.ledger import Ledger  # noqa: PLC0415 (SQLAlchemy, alembic)
+
+        name = self.knobs.ledger_connection
+        ledger = Ledger(self.secrets.database(name) if name else self.knobs.ledger_address)
+        ledger.migrate()
+        return ledger
+
+    @cached_property
+    def estates(self) -> tuple[Estate, ...]:
+        """Every estate there is."""
+        return load_estates()
+
+    @property
+    def checks(self) -> Path:
+        """Folder of rules, frameworks, policies and contracts."""
+        return self.knobs.checks or content.checks()
+
+    def estate(self, name: str) -> Estate:
+        """One estate; EstateError lists what there is."""
+        return estate_named(name, self.estates)
+
+    def station(self, name: str) -> Station:
+        """One station; EstateError lists what there is."""
+        return station_named(name, self.estates)
+
+    def source_settings(self, station: Station) -> BaseModel:
+        """The settings of a station's source, secrets included. NotRegistered, ConnectionMissing, EstateError."""
+        kind = registry.load("sources", station.source).Settings
+        return station.settings_of(self.secrets.fields(station.connection, kind) if station.connection else {})
+
+    def tracker_settings(self) -> BaseModel:
+        """The settings of the ticket system: from its connection; the folder of `files` lies below the home."""
+        kind: type[BaseModel] = registry.load("trackers", self.knobs.tracker).Settings
+        name = self.knobs.tracker_connection
+        given = dict(self.secrets.fields(name, kind)) if name else {}
+        if "folder" in kind.model_fields:
+            given.setdefault("folder", self.knobs.home / "tickets")
+        return kind.model_validate(given)
