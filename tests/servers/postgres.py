@@ -14,9 +14,13 @@ from tests.servers.needs import postgres_binary
 from tests.servers.processes import as_user, environment, folder_of, free_port, running
 
 
+ASKED_FOR_PASSWORD = "keymuster_with_password"
+"""The one role, if a test makes it, that must give its password."""
+
+
 @dataclass(frozen=True)
 class PostgresServer:
-    """A running server; log-in by trust from the loopback."""
+    """A running server; log-in by trust from the loopback, but for one role."""
 
     port: int
     user: str = "postgres"
@@ -67,6 +71,8 @@ def postgres_server() -> Iterator[PostgresServer]:
         data = folder / "data"
         create = [initdb, "-D", str(data), "-A", "trust", "-U", server.user, "-E", "UTF8", "--locale=C.UTF-8", "-N"]
         subprocess.run(as_user("postgres", create), check=True, capture_output=True, env=environment(folder), cwd=folder)
+        rules = data / "pg_hba.conf"
+        rules.write_text(f"host all {ASKED_FOR_PASSWORD} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
         quick = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=64MB", "max_connections=200"]
         argv = [binary, "-D", str(data), "-p", str(server.port), "-h", "127.0.0.1", "-k", str(folder)]
         argv += [word for option in quick for word in ("-c", option)]
