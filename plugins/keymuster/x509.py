@@ -1,0 +1,276 @@
+"""Certificates as columns: every column of origin `parsed`, read by one walk over the DER.
+
+cryptography's strict loader goes first, so that the frame (lengths, times, extension list) is sound; the walk then reads the fields
+itself, with caches keyed by raw bytes, which is several times quicker than asking for them one by one. What lies inside extension
+values, names and keys is not checked by the loader and is therefore read strictly here; what is wrong there is the defect `bad_der`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.utils import CryptographyDeprecationWarning
+
+from keymuster import x509_extensions as values
+from keymuster.der import OCTET_STRING, OID, Malformed, encoded, expect, header
+from keymuster.oids import EXTENSIONS, POISON, RECOGNISED, SCT_LIST, name_of
+from keymuster.schema import tables
+from keymuster.x509_keys import read_key, read_signature
+from keymuster.x509_names import read_name
+
+PARSER_VERSION = "1"
+"""Part of the address of what was parsed once: raise it whenever a column changes its value for some certificate."""
+MAX_BYTES = 1 << 20
+"""No certificate is larger; a bigger one is a mistake or an attack."""
+AUTHORITY = "authority_asset_id"
+"""Remembered beside the columns: sha256 of subject and SPKI, the identity of the authority that the certificate names."""
+COLUMNS = (
+    "asset_id", "key_algorithm", "key_bits", "key_curve", "spki_sha256", "serial_number", "subject", "subject_attribute_types", "issuer",
+    "not_before", "not_after", "earliest_sct_at", "is_self_signed", "is_precertificate", "signature_algorithm", "signature_hash",
+    "signature_algorithm_der", "spki_algorithm_der", "rsa_exponent", "encoding_defects", "extensions", "critical_extensions", "san_names",
+    "san_types", "is_wildcard", "key_usage", "extended_key_usage", "is_ca", "policy_oids", "crl_urls", "aia_entries", AUTHORITY,
+)  # fmt: skip
+"""Order of a row: the `parsed` columns of certificates, then AUTHORITY."""
+SCHEMA = pa.schema([(n, pa.string() if n == AUTHORITY else tables()["certificates"].columns[n].arrow) for n in COLUMNS])
+
+_EPOCH, _SECOND = datetime(1970, 1, 1, tzinfo=UTC), 1_000_000
+_UTC_TIME, _NOT_EXTENDED = 0x17, 2050
+_KEY_USAGE, _SAN, _BASIC = encoded("2.5.29.15"), encoded("2.5.29.17"), encoded("2.5.29.19")
+_CRL, _POLICIES, _PURPOSES, _ACCESS = encoded("2.5.29.31"), encoded("2.5.29.32"), encoded("2.5.29.37"), encoded("1.3.6.1.5.5.7.1.1")
+Row = tuple[Any, ...]
+
+
+def parse_certificate(der: bytes) -> dict[str, Any]:
+    """Every `parsed` column of one certificate by name, instants as aware UTC datetimes. ValueError if it is not a certificate."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        row = dict(zip(COLUMNS, _row(der), strict=True))
+    for name in ("not_before", "not_after", "earliest_sct_at"):
+        if row[name] is not None:
+            row[name] = _EPOCH + timedelta(microseconds=row[name])
+    del row[AUTHORITY]
+    return {name: list(value) if isinstance(value, list) else value for name, value in row.items()}
+
+
+def authority_asset_id(der: bytes) -> str:
+    """Identity of the authority that a CA certificate names: sha256 of the DER of its subject and SPKI. ValueError as above."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        return str(_row(der)[COLUMNS.index(AUTHORITY)])
+
+
+def parse_certificates(ders: Iterable[bytes], refused: dict[str, str] | None = None, rows: int = 8192) -> pa.Table:
+    """One row a certificate, columns as `SCHEMA`, in the order given; made in batches of `rows` to bound the memory.
+
+    A certificate that cannot be parsed is left out and noted in `refused` (sha256 of its bytes -> why); without it, ValueError.
+    """
+    batches: list[pa.RecordBatch] = []
+    pending: list[Row] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        for der in ders:
+            try:
+                pending.append(_row(der))
+            except ValueError as error:
+                if refused is None:
+                    raise
+                refused[hashlib.sha256(der).hexdigest()] = str(error)
+            if len(pending) >= rows:
+                batches.append(_batch(pending))
+                pending = []
+    if pending:
+        batches.append(_batch(pending))
+    return pa.Table.from_batches(batches, SCHEMA)
+
+
+def _batch(rows: Sequence[Row]) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True)
+    arrays = []
+    for field, column in zip(SCHEMA, columns, strict=True):
+        # instants travel as whole microseconds: datetimes would cost more than all the parsing
+        array = pa.array(column, pa.int64()).cast(field.type) if pa.types.is_timestamp(field.type) else pa.array(column, field.type)
+        arrays.append(array)
+    return pa.record_batch(arrays, schema=SCHEMA)
+
+
+def _row(der: bytes) -> Row:
+    if len(der) > MAX_BYTES:
+        raise Malformed(f"larger than {MAX_BYTES:,} bytes")
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+    except x509.InvalidVersion as error:
+        raise Malformed(f"version {error.parsed_version + 1} is none that X.509 certificates have here") from error
+    except ValueError as error:
+        raise Malformed(f"not a DER certificate ({error})") from error
+    return _walk(der, certificate)
+
+
+def _walk(der: bytes, certificate: x509.Certificate) -> Row:
+    """Read the fields in the order of RFC 5280 section 4.1."""
+    _, at, end = header(der, 0, len(der))
+    _, at, tbs_end = header(der, at, end)
+    _, _, signature_end = header(der, tbs_end, end)
+    signature = read_signature(der[tbs_end:signature_end])
+    version = 0
+    if der[at] == 0xA0:
+        _, start, at = header(der, at, tbs_end)
+        version = der[start + 2]
+    _, start, at = header(der, at, tbs_end)
+    serial = der[start:at]
+    _, _, stop = header(der, at, tbs_end)
+    is_mismatched = der[at:stop] != der[tbs_end:signature_end]
+    _, _, at = header(der, stop, tbs_end)
+    raw_issuer = der[stop:at]
+    issuer, _, issuer_sound = read_name(raw_issuer)
+    _, start, stop = header(der, at, tbs_end)
+    not_before, start, before_sound = _instant(der, start, stop)
+    not_after, start, after_sound = _instant(der, start, stop)
+    _, _, at = header(der, stop, tbs_end)
+    raw_subject = der[stop:at]
+    subject, subject_types, subject_sound = read_name(raw_subject)
+    _, _, stop = header(der, at, tbs_end)
+    spki = der[at:stop]
+    key = read_key(spki)
+    at, has_unique_id = stop, False
+    while at < tbs_end and der[at] != 0xA3:
+        _, _, at = header(der, at, tbs_end)
+        has_unique_id = True
+    found = _extensions(der, at, tbs_end) if at < tbs_end else _NO_EXTENSIONS
+    names, critical, is_precertificate, sct, san, usage, purposes, is_ca, policies, crls, access, marks, sound = found
+    defects = [
+        name
+        for name, is_met in (
+            ("not_v3", version != 2), ("unique_id_present", has_unique_id), *marks,
+            ("bad_time_encoding", not (before_sound and after_sound)),
+            ("bad_der", not (sound and issuer_sound and subject_sound) or "bad_der" in key.defects),
+            ("signature_algorithm_mismatch", is_mismatched),
+        ) if is_met
+    ]  # fmt: skip
+    defects += [d for d in key.defects if d != "bad_der"]
+    return (
+        hashlib.sha256(der).hexdigest(), key.algorithm, key.bits, key.curve, hashlib.sha256(spki).hexdigest(), _serial(serial), subject,
+        subject_types, issuer, not_before, not_after, sct, raw_issuer == raw_subject and _verifies(certificate), is_precertificate,
+        signature.name, signature.hash, signature.der, key.algorithm_der, key.exponent, defects, names, critical, san[0], san[1], san[2],
+        usage, purposes, is_ca, policies, crls, access, hashlib.sha256(raw_subject + spki).hexdigest(),
+    )  # fmt: skip
+
+
+_NO_SAN: tuple[list[str] | None, list[str] | None, bool | None, bool] = ([], [], False, True)
+_BROKEN_SAN: tuple[list[str] | None, list[str] | None, bool | None, bool] = (None, None, None, False)
+_NO_EXTENSIONS: tuple[Any, ...] = ([], [], False, None, _NO_SAN, None, None, False, [], [], [], (), True)
+
+
+def _extensions(der: bytes, at: int, end: int) -> tuple[Any, ...]:
+    """Names, critical names, then the columns, marks (duplicates, unknown critical ones), soundness. Of duplicates the first one counts."""
+    _, at, end = header(der, at, end)
+    _, at, end = header(der, at, end)
+    seen: dict[bytes, bytes] = {}
+    critical: dict[bytes, None] = {}
+    is_duplicate = False
+    while at < end:
+        _, start, at = header(der, at, end)
+        start, stop = expect(der, start, at, OID)
+        oid = der[start:stop]
+        if der[stop] == 1:
+            stop += 3
+            critical[oid] = None
+        if oid in seen:
+            is_duplicate = True
+        else:
+            start, stop = expect(der, stop, at, OCTET_STRING)
+            seen[oid] = der[start:stop]
+    is_unknown_critical = not critical.keys() <= RECOGNISED
+    marks = (("duplicate_extension", is_duplicate), ("unknown_critical_extension", is_unknown_critical))
+    names, critical_names = _names(tuple(seen)), _names(tuple(critical))
+    return (names, critical_names, POISON in seen, *_values(seen, marks))
+
+
+def _values(seen: Mapping[bytes, bytes], marks: tuple[tuple[str, bool], ...]) -> tuple[Any, ...]:
+    """The columns of the extensions. One that is broken yields an unknown, or an empty list where a null would read as 'not there'."""
+    sound, san, sct = True, _NO_SAN, None
+    usage: list[str] | None = None
+    if (raw := seen.get(_KEY_USAGE)) is not None:
+        try:
+            usage, good = values.key_usage(raw)
+            sound = sound and good
+        except Malformed:
+            usage, sound = [], False
+    if (raw := seen.get(_SAN)) is not None:
+        try:
+            san = values.alternative_names(raw)
+        except Malformed:
+            san = _BROKEN_SAN
+        sound = sound and san[3]
+    if (raw := seen.get(SCT_LIST)) is not None:
+        try:
+            sct = values.earliest_sct(raw)
+        except Malformed:
+            sound = False
+    read = []
+    for oid, reader, absent, broken in _READERS:
+        raw = seen.get(oid)
+        try:
+            read.append(absent if raw is None else reader(raw))
+        except Malformed:
+            read.append(broken)
+            sound = False
+    return (sct, san, usage, *read, marks, sound)
+
+
+_READERS: tuple[tuple[bytes, Any, Any, Any], ...] = (
+    (_PURPOSES, values.extended_key_usage, None, []),
+    (_BASIC, values.basic_constraints, False, None),
+    (_POLICIES, values.policies, [], None),
+    (_CRL, values.crl_urls, [], None),
+    (_ACCESS, values.access_descriptions, [], None),
+)
+
+
+@lru_cache(4096)
+def _names(oids: tuple[bytes, ...]) -> list[str]:
+    return [name_of(EXTENSIONS, oid) for oid in oids]
+
+
+def _serial(octets: bytes) -> str:
+    return octets.hex().lstrip("0") or "0" if octets[0] < 128 else f"{int.from_bytes(octets, 'big', signed=True):x}"
+
+
+def _instant(der: bytes, at: int, end: int) -> tuple[int, int, bool]:
+    """Microseconds since 1970, end of the element, and whether RFC 5280 section 4.1.2.5 wants this encoding for this year."""
+    tag, start, stop = header(der, at, end)
+    if tag == _UTC_TIME:
+        century = b"19" if der[start] >= 0x35 else b"20"  # '5'
+        return _day(century + der[start : start + 6]) + _time_of_day(der[start + 6 : stop]), stop, True
+    day = _day(der[start : start + 8])
+    return day + _time_of_day(der[start + 8 : stop]), stop, int(der[start : start + 4]) >= _NOT_EXTENDED
+
+
+@lru_cache(32_768)
+def _day(text: bytes) -> int:
+    """Microseconds since 1970 of YYYYMMDD. ValueError for year 0."""
+    return (datetime(int(text[:4]), int(text[4:6]), int(text[6:]), tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+
+
+@lru_cache(86_400)
+def _time_of_day(text: bytes) -> int:
+    """Microseconds of HHMMSSZ."""
+    return (int(text[:2]) * 3600 + int(text[2:4]) * 60 + int(text[4:6])) * _SECOND
+
+
+def _verifies(certificate: x509.Certificate) -> bool | None:
+    """Whether the signature verifies under the certificate's own key; None where the algorithm or the key cannot be used here."""
+    try:
+        certificate.verify_directly_issued_by(certificate)
+    except InvalidSignature:
+        return False
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+    return True

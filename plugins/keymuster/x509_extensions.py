@@ -1,0 +1,185 @@
+"""Values of the certificate extensions that become columns, read from their DER (RFC 5280 section 4.2, RFC 6962 section 3.3).
+
+Each reader takes the content of extnValue and raises Malformed when it is not what its norm says. Values that many certificates of one
+issuer share are remembered by their bytes. Parts that no column shows (policy qualifiers, names of other kinds) are stepped over.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+
+from keymuster.der import BIT_STRING, BOOLEAN, INTEGER, OCTET_STRING, OID, SEQUENCE, Malformed, children, expect, positive, whole
+from keymuster.oids import ACCESS_METHODS, KEY_PURPOSES, name_of
+
+KEY_USAGES = ("digitalSignature", "nonRepudiation", "keyEncipherment", "dataEncipherment", "keyAgreement",
+              "keyCertSign", "cRLSign", "encipherOnly", "decipherOnly")  # fmt: skip
+GENERAL_NAMES = {
+    0xA0: "otherName", 0x81: "rfc822Name", 0x82: "dNSName", 0xA3: "x400Address", 0xA4: "directoryName", 0xA5: "ediPartyName",
+    0x86: "uniformResourceIdentifier", 0x87: "iPAddress", 0x88: "registeredID",
+}  # fmt: skip
+_RFC822, _DNS, _URI, _IP = 0x81, 0x82, 0x86, 0x87
+_LAST_INSTANT_MS = 253_402_300_799_999
+"""End of the year 9999; later timestamps are noise."""
+
+AlternativeNames = tuple[list[str], list[str], bool, bool]
+"""dNSName and iPAddress entries, types each once, whether a dNSName is a wildcard, whether every entry is sound."""
+
+
+@lru_cache(4096)
+def key_usage(value: bytes) -> tuple[list[str], bool]:
+    """Asserted bits by name, and whether they are encoded as a named bit list should be: without trailing zeros."""
+    start, end = whole(value, BIT_STRING)
+    bits = value[start + 1 : end]
+    if start == end or value[start] > 7 or (not bits and value[start]) or (bits and bits[-1] & (1 << value[start]) - 1):
+        raise Malformed("keyUsage is no BIT STRING")
+    names = [name for i, name in enumerate(KEY_USAGES) if i // 8 < len(bits) and bits[i // 8] >> (7 - i % 8) & 1]
+    return names, not bits or bool(bits[-1] >> value[start] & 1)
+
+
+@lru_cache(4096)
+def extended_key_usage(value: bytes) -> list[str]:
+    """Purposes by name, else by OID."""
+    return [name_of(KEY_PURPOSES, value[start:end]) for tag, _, start, end in _items(value) if _is(tag, OID)]
+
+
+@lru_cache(4096)
+def basic_constraints(value: bytes) -> bool:
+    """Whether cA is asserted."""
+    members = children(value, *whole(value, SEQUENCE))
+    is_ca = bool(members) and members[0][0] == BOOLEAN
+    if is_ca:
+        _, _, start, end = members.pop(0)
+        if value[start:end] != b"\xff":
+            raise Malformed("cA is spelled out as false, or is no BOOLEAN of DER")
+    if members:
+        tag, _, start, end = members.pop(0)
+        _is(tag, INTEGER)
+        if positive(value[start:end]) >> 64:
+            raise Malformed("pathLenConstraint is out of range")
+    if members:
+        raise Malformed("basicConstraints has too many members")
+    return is_ca
+
+
+@lru_cache(4096)
+def policies(value: bytes) -> list[str]:
+    """OIDs of certificatePolicies, in order."""
+    oids = []
+    for tag, _, start, end in _items(value):
+        _is(tag, SEQUENCE)
+        oids.append(name_of({}, _slice(value, *expect(value, start, end, OID))))
+    return oids
+
+
+@lru_cache(4096)
+def crl_urls(value: bytes) -> list[str]:
+    """URIs of the fullNames of all distribution points."""
+    urls = []
+    for tag, _, start, end in _items(value):
+        _is(tag, SEQUENCE)
+        for part, _, name_start, name_end in children(value, start, end):
+            if part == 0xA0:  # distributionPoint
+                for choice, _, full_start, full_end in children(value, name_start, name_end):
+                    urls += _uris(value, full_start, full_end) if choice == 0xA0 else []  # fullName
+    return urls
+
+
+def _uris(value: bytes, start: int, end: int) -> list[str]:
+    return [_text(value[s:e]) for tag, _, s, e in children(value, start, end) if tag == _URI]
+
+
+@lru_cache(4096)
+def access_descriptions(value: bytes) -> list[str]:
+    """URI entries of authorityInfoAccess as `method=uri`."""
+    entries = []
+    for tag, _, start, end in _items(value):
+        _is(tag, SEQUENCE)
+        oid_start, oid_end = expect(value, start, end, OID)
+        places = children(value, oid_end, end)
+        if len(places) != 1:
+            raise Malformed("an AccessDescription has one location")
+        method = name_of(ACCESS_METHODS, value[oid_start:oid_end])
+        entries += [f"{method}={_text(value[s:e])}" for tag, _, s, e in places if tag == _URI]
+    return entries
+
+
+def alternative_names(value: bytes) -> AlternativeNames:
+    """Read subjectAltName. An entry whose text breaks its own type is kept as well as it goes and makes the whole unsound."""
+    names: list[str] = []
+    types: dict[str, None] = {}
+    is_wildcard, sound = False, True
+    start, stop = whole(value, SEQUENCE)
+    for tag, _, at, end in children(value, start, stop):
+        kind = GENERAL_NAMES.get(tag)
+        if kind is None:
+            raise Malformed(f"no GeneralName has the tag {tag:#04x}")
+        types[kind] = None
+        if tag == _DNS:
+            text = _text(value[at:end])
+            names.append(text)
+            is_wildcard = is_wildcard or text.startswith("*.")
+            sound = sound and text.isascii()
+        elif tag == _IP:
+            text = _address(value[at:end])
+            names.append(text)
+            sound = sound and text[0] != "#"
+        elif tag in (_RFC822, _URI):
+            sound = sound and _text(value[at:end]).isascii()
+    return names, list(types), is_wildcard, sound
+
+
+def _address(octets: bytes) -> str:
+    """Text of an iPAddress; `#` and hex if it is neither IPv4 nor IPv6."""
+    if len(octets) == 4:
+        return ".".join(map(str, octets))
+    return str(ipaddress.IPv6Address(octets)) if len(octets) == 16 else f"#{octets.hex()}"
+
+
+def earliest_sct(value: bytes) -> int | None:
+    """Earliest timestamp of a SignedCertificateTimestampList, in microseconds since 1970; None for an empty list."""
+    start, end = whole(value, OCTET_STRING)
+    if end - start < 2 or int.from_bytes(value[start : start + 2], "big") != end - start - 2:
+        raise Malformed("the SCT list is cut off")
+    at, earliest = start + 2, None
+    while at < end:
+        stop = at + 2 + int.from_bytes(value[at : at + 2], "big")
+        if stop > end:
+            raise Malformed("an SCT is cut off")
+        moment = _sct_milliseconds(value, at + 2, stop)
+        earliest = moment if earliest is None or moment < earliest else earliest
+        at = stop
+    return None if earliest is None else earliest * 1000
+
+
+def _sct_milliseconds(value: bytes, start: int, end: int) -> int:
+    """Timestamp of one SCT: version, log id (32 octets), timestamp (8), extensions, algorithm (2), signature (RFC 6962 section 3.2)."""
+    signature = start + 43 + int.from_bytes(value[start + 41 : start + 43], "big")
+    if signature + 4 > end or signature + 4 + int.from_bytes(value[signature + 2 : signature + 4], "big") != end or value[start]:
+        raise Malformed("an SCT is cut off or is not of version 1")
+    moment = int.from_bytes(value[start + 33 : start + 41], "big")
+    if moment > _LAST_INSTANT_MS:
+        raise Malformed("an SCT is later than the year 9999")
+    return moment
+
+
+def _items(value: bytes) -> list[tuple[int, int, int, int]]:
+    return children(value, *whole(value, SEQUENCE))
+
+
+def _is(tag: int, expected: int) -> bool:
+    if tag != expected:
+        raise Malformed(f"tag {tag:#04x} instead of {expected:#04x}")
+    return True
+
+
+def _slice(value: bytes, start: int, end: int) -> bytes:
+    return value[start:end]
+
+
+def _text(octets: bytes) -> str:
+    """IA5String, read as UTF-8 so that what a careless issuer wrote is shown."""
+    try:
+        return octets.decode()
+    except UnicodeDecodeError as error:
+        raise Malformed("a name is no text") from error

@@ -1,0 +1,93 @@
+"""Distinguished names as RFC 4514 text, read from their DER."""
+
+from __future__ import annotations
+
+from keymuster.der import OID, SEQUENCE, SET, Malformed, children, expect, header, whole
+from keymuster.oids import ATTRIBUTE_TYPES, RFC4514, name_of
+
+CACHE_LIMIT = 65_536
+"""Entries kept; a cache that is full is emptied, so that hostile input cannot fill the memory."""
+
+Name = tuple[str, list[str], bool]
+"""RFC 4514 text, attribute types each once, whether it is sound DER."""
+Relative = tuple[str, tuple[str, ...], bool]
+
+_names: dict[bytes, Name] = {}
+_relatives: dict[bytes, Relative] = {}
+_ENCODINGS = {12: "utf-8", 18: "utf-8", 19: "utf-8", 20: "utf-8", 22: "utf-8", 26: "utf-8", 28: "utf-32-be", 30: "utf-16-be"}
+"""String types; those of one octet a character are read as UTF-8, a superset of what they may hold."""
+_TELETEX, _UNIQUE_IDENTIFIER = 20, bytes.fromhex("55042d")
+_SPECIAL = str.maketrans({
+    "\\": "\\\\", '"': '\\"', "+": "\\+", ",": "\\,", ";": "\\;", "<": "\\<", ">": "\\>", "\0": "\\00",
+})  # fmt: skip
+
+
+def read_name(raw: bytes) -> Name:
+    """Read one Name (RFC 5280 section 4.1.2.4), outermost relative name first in the text. Malformed if its frame is broken."""
+    known = _names.get(raw)
+    if known is None:
+        if len(_names) >= CACHE_LIMIT:
+            _names.clear()
+        known = _names[raw] = _read(raw)
+    return known
+
+
+def _read(raw: bytes) -> Name:
+    texts: list[str] = []
+    types: dict[str, None] = {}
+    sound = True
+    at, end = whole(raw, SEQUENCE)
+    while at < end:
+        tag, _, stop = header(raw, at, end)
+        if tag != SET:
+            raise Malformed("a Name holds something else than SETs")
+        key = raw[at:stop]
+        relative = _relatives.get(key)
+        if relative is None:
+            if len(_relatives) >= CACHE_LIMIT:
+                _relatives.clear()
+            relative = _relatives[key] = _relative(key)
+        texts.append(relative[0])
+        types.update(dict.fromkeys(relative[1]))
+        sound = sound and relative[2]
+        at = stop
+    return ",".join(reversed(texts)), list(types), sound
+
+
+def _relative(raw: bytes) -> Relative:
+    texts, types, sound = [], [], True
+    members = children(raw, *whole(raw, SET))
+    if not members:
+        raise Malformed("an empty relative distinguished name")
+    for _, begin, _, stop in members:
+        start, end = expect(raw, begin, stop, SEQUENCE)
+        oid_start, oid_end = expect(raw, start, end, OID)
+        oid = raw[oid_start:oid_end]
+        text, good = _value(oid, raw[oid_end:end])
+        texts.append(f"{name_of(RFC4514, oid)}={text}")
+        types.append(name_of(ATTRIBUTE_TYPES, oid))
+        sound = sound and good
+    parts = [raw[m[1] : m[3]] for m in members]
+    return "+".join(texts), tuple(types), sound and parts == sorted(parts)
+
+
+def _value(oid: bytes, raw: bytes) -> tuple[str, bool]:
+    """Text of an attribute value; `#` and its DER in hex where there is no text (RFC 4514 section 2.4)."""
+    try:
+        tag, start, end = header(raw, 0, len(raw))
+    except Malformed:
+        return f"#{raw.hex()}", False
+    content = raw[start:end]
+    if end != len(raw) or tag not in _ENCODINGS:
+        return f"#{raw.hex()}", end == len(raw) and tag == 3 and oid == _UNIQUE_IDENTIFIER
+    try:
+        return _escaped(content.decode(_ENCODINGS[tag])), True
+    except UnicodeDecodeError:
+        return (_escaped(content.decode("latin-1")), True) if tag == _TELETEX else (f"#{raw.hex()}", False)
+
+
+def _escaped(text: str) -> str:
+    text = text.translate(_SPECIAL)
+    if text[:1] == "#" or (text[:1] == " " and len(text) > 1):
+        text = "\\" + text
+    return text[:-1] + "\\ " if text[-1:] == " " else text
