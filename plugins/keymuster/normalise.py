@@ -60,7 +60,7 @@ class Normalised:
     """Certificates by fingerprint and public keys by spki_sha256."""
     delivers: Mapping[str, frozenset[str]]
     parsed: int
-    """Certificates that had to be parsed; the others were remembered."""
+    """Certificates that had to be parsed; the others were remembered. What cannot be parsed is tried again each time, and not counted."""
 
 
 @dataclass
@@ -148,7 +148,7 @@ def _certificates(intake: _Intake, cache: ParseMemory | None) -> tuple[pa.Table,
         del intake.ders[key]
     for name in _CERTIFICATE_TABLES:
         _drop_refused(name, intake, refused)
-    return pa.concat_tables([known.select(COLUMNS), fresh]), fresh.num_rows + len(refused)
+    return pa.concat_tables([known.select(COLUMNS), fresh]), fresh.num_rows
 
 
 def _drop_refused(name: str, intake: _Intake, refused: Mapping[str, str]) -> None:
