@@ -24,6 +24,7 @@ def environment(home: Path, estates: tuple[Path, ...], database: Path) -> dict[s
     airflow = home / "airflow"
     return {
         "AIRFLOW_HOME": str(airflow),
+        "PYTHONPATH": os.pathsep.join([str(PROJECT / "plugins"), *filter(None, [os.environ.get("PYTHONPATH")])]),  # noqa: TID251 (added to)
         "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",

@@ -36,7 +36,8 @@ def start(folder: Path, environ: Mapping[str, str], url: str, say: Callable[[str
     folder.mkdir(parents=True, exist_ok=True)
     mark = secrets.token_hex(8)
     (folder / "mark").write_text(mark)
-    marked = {**environ, MARK: mark}
+    # setproctitle, which Airflow uses, would write over the environment that `running` looks at, unless it is told not to.
+    marked = {**environ, MARK: mark, "SPT_NOENV": "1"}
     try:
         say("api-server")
         _spawn(folder, "api-server", ["api-server"], marked)

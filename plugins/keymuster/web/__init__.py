@@ -1,1 +1,1 @@
-"""The page inside the Airflow UI."""
+"""The page inside Airflow's UI. Only the API server loads it."""
