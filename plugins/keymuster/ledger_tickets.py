@@ -1,0 +1,107 @@
+"""Tickets in the ledger: reserved before anything is sent, moved only by whoever saw the newest version, each step logged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from keymuster.ledger_rows import TicketRow
+from keymuster.ledger_schema import ticket_log, tickets
+
+COLUMNS = tuple(tickets.c[name] for name in TicketRow.__slots__)
+
+
+def rows(connection: Connection, tracker: str) -> dict[str, TicketRow]:
+    """All tickets of a tracker by finding key."""
+    found = connection.execute(select(*COLUMNS).where(tickets.c.tracker == tracker))
+    return {row.finding_key: TicketRow(*row) for row in found}
+
+
+def row(connection: Connection, tracker: str, key: str) -> TicketRow | None:
+    """One ticket."""
+    found = connection.execute(select(*COLUMNS).where(_is(tracker, key))).first()
+    return TicketRow(*found) if found else None
+
+
+def reserve(connection: Connection, tracker: str, key: str, *, estate: str, told: str, now: datetime, version: int) -> int | None:
+    """Claim a key before the request; the new version, or None if somebody was quicker. `version` 0: there was no row when we planned.
+
+    A row that had a ticket keeps its reference as `previous_ref`, so that the new ticket can name the old one.
+    """
+    if version == 0:
+        fresh = {"tracker": tracker, "finding_key": key, "estate": estate, "state": "reserved", "reserved_at": now, "told": told}
+        done = connection.execute(_ignoring(connection, tickets).values({**fresh, "reopens": 0, "version": 1}))
+        moved = 1 if done.rowcount == 1 else None
+    else:
+        before = row(connection, tracker, key)
+        previous = before and (before.ref or before.previous_ref)
+        values = {"state": "reserved", "ref": None, "previous_ref": previous, "reserved_at": now, "sent_at": None, "told": told}
+        moved = _update(connection, tracker, key, version, values)
+    if moved:
+        log(connection, tracker, key, now=now, event="reserved")
+    return moved
+
+
+def move(
+    connection: Connection, tracker: str, key: str, *, version: int, event: str, now: datetime, detail: str = "", **values: Any
+) -> int | None:
+    """Change a row that still is what the caller saw, and log it; the new version, or None if it is not."""
+    moved = _update(connection, tracker, key, version, values)
+    if moved:
+        log(connection, tracker, key, now=now, event=event, ref=values.get("ref"), detail=detail)
+    return moved
+
+
+def release(connection: Connection, tracker: str, key: str, *, version: int, now: datetime, detail: str) -> None:
+    """Undo a reservation for which certainly nothing was filed."""
+    before = row(connection, tracker, key)
+    if before is None or before.version != version:
+        return
+    if before.previous_ref is None:
+        connection.execute(delete(tickets).where(_is(tracker, key), tickets.c.version == version))
+    else:
+        _update(connection, tracker, key, version, {"state": "closed", "ref": before.previous_ref, "previous_ref": None})
+    log(connection, tracker, key, now=now, event="released", ref=before.previous_ref, detail=detail)
+
+
+def gather(connection: Connection, tracker: str, keys: Sequence[str], *, estate: str, told: str, ref: str, now: datetime) -> None:
+    """Note many findings as standing in the overflow ticket; those that have a row already stay as they are."""
+    same = {"tracker": tracker, "estate": estate, "state": "overflow", "ref": ref, "reserved_at": now, "told": told}
+    values = [{**same, "finding_key": key, "reopens": 0, "version": 1} for key in keys]
+    if values:
+        connection.execute(_ignoring(connection, tickets), values)
+
+
+def scatter(connection: Connection, tracker: str, keys: Iterable[str]) -> None:
+    """Forget that findings stand in the overflow ticket: they are gone, or get tickets of their own."""
+    keys = list(keys)
+    for start in range(0, len(keys), 10_000):
+        chunk = keys[start : start + 10_000]
+        connection.execute(
+            delete(tickets).where(tickets.c.tracker == tracker, tickets.c.state == "overflow", tickets.c.finding_key.in_(chunk))
+        )
+
+
+def log(connection: Connection, tracker: str, key: str, *, now: datetime, event: str, ref: str | None = None, detail: str = "") -> None:
+    """Write down what happened."""
+    values: Mapping[str, Any] = {"tracker": tracker, "finding_key": key, "at": now, "event": event, "ref": ref, "detail": detail[:2000]}
+    connection.execute(insert(ticket_log).values(values))
+
+
+def _is(tracker: str, key: str) -> Any:
+    return (tickets.c.tracker == tracker) & (tickets.c.finding_key == key)
+
+
+def _update(connection: Connection, tracker: str, key: str, version: int, values: Mapping[str, Any]) -> int | None:
+    statement = update(tickets).where(_is(tracker, key), tickets.c.version == version).values({**values, "version": version + 1})
+    return version + 1 if connection.execute(statement).rowcount == 1 else None
+
+
+def _ignoring(connection: Connection, table: Table) -> Any:
+    """INSERT that leaves a row with the same unique key alone."""
+    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table).on_conflict_do_nothing()

@@ -1,0 +1,1 @@
+"""One module a revision; `ledger_database.HEAD` names the newest."""
