@@ -13,7 +13,6 @@ import pytest
 from tests.servers.needs import postgres_binary
 from tests.servers.processes import as_user, environment, folder_of, free_port, running
 
-
 ASKED_FOR_PASSWORD = "keymuster_with_password"
 """The one role, if a test makes it, that must give its password."""
 

@@ -13,7 +13,8 @@ from tests.servers.cfssl import TABLES, start_cfssl
 
 from keymuster.errors import BadAnswer, Refused, Unreachable
 from keymuster.model import Coverage, Problem, Record
-from keymuster.sources.cfssl import Settings, collect
+from keymuster.normalise import normalise
+from keymuster.sources.cfssl import DELIVERS, Settings, collect
 
 
 def of(items, table):
@@ -53,6 +54,21 @@ def test_issued_and_revoked_certificates(ca):
     assert rows[f"{old.serial_number:x}"].attributes["revocation_status"] == "revoked"
     assert items[-1] == Coverage(expected=3, fetched=3)
     assert {r.attributes["issued_at"] for r in of(items, "issuances")} >= {kept.not_valid_before_utc}
+
+
+@pytest.mark.server("cfssl")
+def test_issuances_join_to_the_authority_that_signed(cfssl):
+    cfssl.issue("a.lab.test")
+    items = list(collect(Settings(database=cfssl.database, ca_certificates=(cfssl.ca,))))
+    made = normalise(items, station="s", source="cfssl", as_of=datetime(2026, 11, 23, tzinfo=UTC), delivers=DELIVERS)
+    assert made.tables["issuances"]["authority_asset_id"].to_pylist() == made.tables["authorities"]["asset_id"].to_pylist()
+    assert made.tables["issuances"]["certificate_asset_id"].to_pylist() == made.tables["certificates"]["asset_id"].to_pylist()
+
+
+def test_a_missing_ca_file_is_a_problem(tmp_path):
+    address = database(tmp_path)
+    items = list(collect(Settings(database=address, ca_certificates=(tmp_path / "none.pem",))))
+    assert problems(items) == [("authority_unreadable", str(tmp_path / "none.pem"))]
 
 
 @pytest.mark.server("cfssl")

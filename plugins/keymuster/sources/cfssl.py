@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from sqlalchemy import Connection, Engine, create_engine, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
@@ -29,10 +28,12 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from keymuster.errors import BadAnswer, Refused, Unreachable
 from keymuster.model import Coverage, Problem, Record
 from keymuster.sources import _pem
+from keymuster.sources._issuers import Issuers
 
 DELIVERS: Mapping[str, frozenset[str]] = {
     "certificates": frozenset({"role", "revocation_status", "revoked_at"}),
-    "issuances": frozenset({"certificate_asset_id", "issued_at"}),
+    "authorities": frozenset({"kind", "auto_issues"}),
+    "issuances": frozenset({"authority_asset_id", "certificate_asset_id", "issued_at"}),
 }
 NEEDED = ("serial_number", "authority_key_identifier", "status", "reason", "revoked_at", "pem")
 OPTIONAL = ("ca_label", "issued_at")
@@ -51,17 +52,36 @@ class Settings(BaseModel):
         description="SQLAlchemy address: sqlite:////path/certs.db or postgresql+psycopg2://user:password@host/cfssl (read rights suffice)."
     )
     table: str = Field(default="certificates", pattern=r"[A-Za-z_][A-Za-z0-9_]*", description="Name of the table.")
+    ca_certificates: tuple[Path, ...] = Field(
+        default=(),
+        description="PEM files of the CA certificates: the database does not hold them. Without them issuances have no authority.",
+    )
     timeout_seconds: int = Field(default=30, ge=1, description="Wait at most this long for a connection.")
 
 
 def collect(settings: Settings) -> Iterator[Record | Problem | Coverage]:
     """Yield a certificate and an issuance per row. Unreachable, Refused or BadAnswer if the table cannot be read at all."""
     engine = _engine(settings)
+    issuers = Issuers()
     try:
         with _translated(settings), engine.connect() as connection:
-            yield from _rows(connection, settings.table)
+            yield from _authorities(settings.ca_certificates, issuers)
+            yield from _rows(connection, settings.table, issuers)
     finally:
         engine.dispose()
+
+
+def _authorities(paths: Sequence[Path], issuers: Issuers) -> Iterator[Record | Problem]:
+    """CFSSL signs whatever its policy allows at once, so its authorities issue without approval."""
+    for path in paths:
+        try:
+            ders = _pem.certificates(path.read_text("utf-8", "replace"))
+        except (OSError, ValueError) as error:
+            yield Problem("authority_unreadable", str(path), " ".join(str(error).split())[:300])
+            continue
+        for number, der in enumerate(ders, 1):
+            issuers.add(der)
+            yield Record("authorities", f"{path.name}#{number}", der, {"kind": "issuing", "auto_issues": True})
 
 
 def _engine(settings: Settings) -> Engine:
@@ -106,7 +126,7 @@ def _state(error: SQLAlchemyError) -> str | None:
     return getattr(getattr(error, "orig", None), "pgcode", None)
 
 
-def _rows(connection: Connection, table: str) -> Iterator[Record | Problem | Coverage]:
+def _rows(connection: Connection, table: str, issuers: Issuers) -> Iterator[Record | Problem | Coverage]:
     columns = _columns(connection, table)
     hidden = _hides_rows(connection, table)
     if hidden:
@@ -115,7 +135,7 @@ def _rows(connection: Connection, table: str) -> Iterator[Record | Problem | Cov
     query = text(f'SELECT {", ".join(columns)} FROM "{table}" ORDER BY serial_number, authority_key_identifier')  # noqa: S608
     fetched = refused = 0
     for row in connection.execution_options(yield_per=1000).execute(query).mappings():
-        items = _row({name: _plain(value) for name, value in row.items()})
+        items = _row({name: _plain(value) for name, value in row.items()}, issuers)
         yield from items
         unreadable = not isinstance(items[0], Record)
         fetched, refused = fetched + (not unreadable), refused + unreadable
@@ -156,13 +176,13 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _row(row: Mapping[str, Any]) -> list[Record | Problem]:
+def _row(row: Mapping[str, Any], issuers: Issuers) -> list[Record | Problem]:
     locator = _locator(str(row["serial_number"]), row["authority_key_identifier"])
     try:
         der = _pem.certificate(str(row["pem"]))
     except ValueError as error:
         return [Problem("certificate_unreadable", locator, f"column pem: {error}")]
-    return [*_certificate(row, locator, der), _issuance(row, locator, der), *_doubts(row, locator, der)]
+    return [*_certificate(row, locator, der), *_issuance(row, locator, der, issuers)]
 
 
 def _certificate(row: Mapping[str, Any], locator: str, der: bytes) -> Iterator[Record | Problem]:
@@ -173,30 +193,18 @@ def _certificate(row: Mapping[str, Any], locator: str, der: bytes) -> Iterator[R
         yield Problem("revocation_status_unknown", locator, f"status is {status[:40]!r}; known are good and revoked")
 
 
-def _issuance(row: Mapping[str, Any], locator: str, der: bytes) -> Record:
+def _issuance(row: Mapping[str, Any], locator: str, der: bytes, issuers: Issuers) -> Iterator[Record | Problem]:
+    authority, parsed = issuers.of(der)
     attributes = {
         "asset_id": f"urn:cfssl:{row.get('ca_label') or ''}:{locator}",
+        "authority_asset_id": authority,
         "certificate_asset_id": hashlib.sha256(der).hexdigest(),
-        "issued_at": _instant(row.get("issued_at")) or _not_before(der),
+        "issued_at": _instant(row.get("issued_at")) or (parsed.not_valid_before_utc if parsed else None),
     }
-    return Record("issuances", locator, None, attributes)
-
-
-def _doubts(row: Mapping[str, Any], locator: str, der: bytes) -> Iterator[Problem]:
-    """A row whose serial is another certificate's tells of a wrong status: somebody edited the database."""
-    try:
-        serial = x509.load_der_x509_certificate(der).serial_number
-    except ValueError:
-        return  # normalise reports it
-    if str(serial) != str(row["serial_number"]).strip():
-        yield Problem("serial_mismatch", locator, f"the certificate in this row has the serial {serial:x}")
-
-
-def _not_before(der: bytes) -> datetime | None:
-    try:
-        return x509.load_der_x509_certificate(der).not_valid_before_utc
-    except ValueError:
-        return None
+    yield Record("issuances", locator, None, attributes)
+    if parsed and str(parsed.serial_number) != str(row["serial_number"]).strip():
+        # its status may be another certificate's: somebody edited the database
+        yield Problem("serial_mismatch", locator, f"the certificate in this row has the serial {parsed.serial_number:x}")
 
 
 def _locator(serial: str, authority: object) -> str:

@@ -27,8 +27,8 @@ def case(folder: Path, request: pytest.FixtureRequest) -> Iterator[Case]:
     short = folder / "short.db"
     short.write_bytes((folder / "cfssl" / "certs.db").read_bytes())
     _insert(short, "4711", "gone")
-    settings = Settings(database=server.database)
-    expects = {"certificates": 3, "issuances": 3}
+    settings = Settings(database=server.database, ca_certificates=(server.ca,))
+    expects = {"certificates": 3, "issuances": 3, "authorities": 1}
     yield Case(settings, expects, hostile=hostile.der, short=Settings(database=f"sqlite:///{short}"))
 
 
