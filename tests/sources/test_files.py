@@ -190,8 +190,8 @@ def test_what_may_not_be_read_is_counted(tmp_path: Path) -> None:
     (tmp_path / "closed").chmod(0)
     lines = as_nobody(tmp_path)
     (tmp_path / "closed").chmod(0o755)
-    assert lines["problems"] == ["permission_denied", "permission_denied"]
-    assert lines["coverage"] == [1, 2, False]
+    assert lines["problems"] == ["permission_denied", "permission_denied", "permission_denied"], "folder, pattern in it, file"
+    assert lines["coverage"] == [1, 3, False]
 
 
 def as_nobody(folder: Path) -> dict[str, Any]:
@@ -201,7 +201,7 @@ def as_nobody(folder: Path) -> dict[str, Any]:
         "from keymuster.sources import files\n"
         "from keymuster.model import Problem\n"
         "if os.getuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
-        "got = list(files.collect(files.Settings(paths=(sys.argv[1],))))\n"
+        "got = list(files.collect(files.Settings(paths=(sys.argv[1], sys.argv[1] + '/closed/*'))))\n"
         "c = got[-1]\n"
         "codes = [p.code for p in got if isinstance(p, Problem)]\n"
         "print(json.dumps({'problems': codes, 'coverage': [c.fetched, c.refused, c.truncated]}))\n"
@@ -218,10 +218,12 @@ def as_nobody(folder: Path) -> dict[str, Any]:
 
 def test_a_missing_folder_makes_the_listing_short_and_a_glob_does_not(tmp_path: Path) -> None:
     (tmp_path / "a.pem").write_text(LEAF.pem)
-    _, problems, coverage = run(tmp_path, paths=(str(tmp_path), str(tmp_path / "absent"), str(tmp_path / "absent*")))
+    _, problems, coverage = run(tmp_path, paths=(tmp_path, tmp_path / "absent"))
     assert [p.code for p in problems] == ["path_missing"]
     assert coverage.truncated
-    with pytest.raises(Unreachable, match="absent does not exist"):
+    assert run(tmp_path, paths=(tmp_path / "*.pem", tmp_path / "absent*"), optional_paths=(tmp_path / "absent",))[2] == Coverage(None, 1)
+    assert run(tmp_path, paths=(), optional_paths=(tmp_path / "absent",))[2] == Coverage(None, 0)
+    with pytest.raises(Unreachable, match="none of 1 paths exists"):
         run(tmp_path, paths=(str(tmp_path / "absent"),))
 
 
@@ -297,6 +299,14 @@ def test_a_file_name_that_is_no_utf8_is_escaped(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9\n.pem")
     (tmp_path / name).write_text(LEAF.pem)
     assert list(run(tmp_path)[0]) == [("certificates", "caf\\xe9\\n.pem")]
+
+
+def test_patterns_reach_any_depth_and_do_not_enter_twice(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b" / ".hidden").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "x.pem").write_text(LEAF.pem)
+    (tmp_path / "a" / "b" / ".hidden" / "y.pem").write_text(ROOT.pem)
+    assert [place for _, place in run(tmp_path, paths=(tmp_path / "**" / "*.pem",))[0]] == ["a/b/x.pem", "a/b/.hidden/y.pem"]
+    assert len(run(tmp_path, paths=(tmp_path / "**",))[0]) == 2
 
 
 def test_excluded_places_are_not_entered(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ class Found:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     alias: str | None = None
     """Name inside the container, where the container names its entries."""
+    is_locked: bool | None = None
+    """For private keys that are no entries of a container: whether a password guards them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,9 @@ Passwords = Sequence[str]
 Finding = Found | Unread
 
 
-def private_key(spki: bytes | None, algorithm: str | None = None) -> Found:
+def private_key(spki: bytes | None, algorithm: str | None = None, *, locked: bool | None = None) -> Found:
     """A private key, of which the public side is all that is kept."""
-    return Found("keys", spki, {"kind": "private", **({"key_algorithm": algorithm} if algorithm else {})})
+    return Found("keys", spki, {"kind": "private", **({"key_algorithm": algorithm} if algorithm else {})}, is_locked=locked)
 
 
 def from_der(data: bytes, passwords: Passwords) -> Iterator[Finding]:
@@ -71,10 +73,10 @@ def _from_private(data: bytes, passwords: Passwords) -> Finding:
     try:
         key = load_der_private_key(data, None, unsafe_skip_rsa_key_validation=True)
     except TypeError:  # it is encrypted
-        return private_key(_unlocked(load_der_private_key, data, passwords))
+        return private_key(_unlocked(load_der_private_key, data, passwords), locked=True)
     except (ValueError, UnsupportedAlgorithm) as error:
         return Unread("key_unreadable", f"not a private key that can be read: {type(error).__name__}")
-    return private_key(key.public_key().public_bytes(*SPKI))
+    return private_key(key.public_key().public_bytes(*SPKI), locked=False)
 
 
 def _unlocked(load: Any, data: bytes, passwords: Passwords) -> bytes | None:
@@ -153,7 +155,8 @@ def _from_block(label: bytes, body: bytes, passwords: Passwords) -> Iterator[Fin
 def _from_labelled(label: bytes, data: bytes, passwords: Passwords) -> Iterator[Finding]:
     if label == b"OPENSSH PRIVATE KEY":
         try:
-            yield private_key(_openssh.private_container(data).public.spki)
+            container = _openssh.private_container(data)
+            yield private_key(container.public.spki, locked=container.is_encrypted)
         except ValueError as error:
             yield Unread("key_unreadable", f"OpenSSH private key: {error}")
     elif label in CERTIFICATES:
@@ -174,4 +177,4 @@ def _from_legacy(label: bytes, body: bytes, passwords: Passwords) -> Finding:
     """An OpenSSL key encrypted inside PEM: only its label is readable without password."""
     block = b"-----BEGIN " + label + b"-----" + body + b"-----END " + label + b"-----\n"
     spki = _unlocked(load_pem_private_key, block, passwords)
-    return private_key(spki, None if spki else LABELLED.get(label))
+    return private_key(spki, None if spki else LABELLED.get(label), locked=True)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import errno
 import fnmatch
-import glob
 import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from glob import has_magic
 
 from keymuster.errors import Unreachable
 from keymuster.model import Coverage, Problem
+from keymuster.sources import _globs
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,11 @@ class Tally:
 
 @dataclass
 class Walk:
-    """One walk over paths and globs; iterate over `files()` once, then read `tally`."""
+    """One walk over paths and patterns; iterate over `files()` once, then read `tally`."""
 
     paths: Sequence[str]
+    optional: Sequence[str] = ()
+    """Paths that may be missing."""
     exclude: Sequence[str] = ()
     max_bytes: int = 8 << 20
     max_depth: int = 32
@@ -54,21 +57,20 @@ class Walk:
     tally: Tally = field(default_factory=Tally)
 
     def __post_init__(self) -> None:
-        patterns = [fnmatch.translate(os.path.expanduser(p)) for p in self.exclude]  # noqa: PTH111 (text patterns, not paths)
+        patterns = [fnmatch.translate(p) for p in self.exclude]
         self._excluded = re.compile("|".join(patterns)).match if patterns else lambda _: None
         self._seen: set[tuple[int, int]] = set()
         self._links: list[str] = []
-        self._listed = 0
+        self._entered: set[str] = set()
+        self._listed = self._missing = 0
 
     def files(self) -> Iterator[File | Problem]:
         """Files in the order of their names, links after files. Unreachable if none of the named paths is there."""
         roots = list(self._roots())
-        missing = [r for r in roots if isinstance(r, Problem)]
-        if roots and len(missing) == len(roots):
-            raise Unreachable("nothing to read: " + "; ".join(p.detail for p in missing[:3]))
+        if self.paths and self._missing == len(self.paths):
+            raise Unreachable(f"nothing to read: none of {len(self.paths)} paths exists, {shown(self.paths[0])} for one")
         for root in roots:
             if isinstance(root, Problem):
-                self.tally.truncated = True
                 yield root
             else:
                 yield from self._visit(root)
@@ -77,16 +79,27 @@ class Walk:
             yield from self._file(os.path.realpath(link), link)
 
     def _roots(self) -> Iterator[str | Problem]:
-        for path in self.paths:
-            wide = os.path.expanduser(path)  # noqa: PTH111
-            found = sorted(glob.glob(wide, recursive=True)) if glob.has_magic(wide) else [wide]  # noqa: PTH207
-            for root in found:
-                yield root if os.path.lexists(root) else Problem("path_missing", shown(root), f"{shown(root)} does not exist")
+        """Paths that must be there, then those that may be; patterns may match nothing."""
+        for path in (*self.paths, *self.optional):
+            wide = os.path.abspath(path)  # noqa: PTH100 (text, since there may be a pattern in it)
+            found = list(_globs.expand(wide, self._refuse))
+            yield from found
+            if not found and path in self.paths and not has_magic(wide):
+                self.tally.truncated = True
+                self._missing += 1
+                yield Problem("path_missing", shown(wide), f"{shown(wide)} does not exist")
 
     def _visit(self, root: str) -> Iterator[File | Problem]:
-        if os.path.isdir(root):  # noqa: PTH112 (a root may be a link to a folder; links further down are not followed)
-            yield from self._folder(root.rstrip("/") or "/", 0)
-        elif os.path.islink(root):  # noqa: PTH114
+        try:
+            is_link, is_folder = stat.S_ISLNK(os.lstat(root).st_mode), _globs.exists(root) and _globs.is_folder(root)
+        except FileNotFoundError:
+            return  # a dangling link
+        except OSError as error:
+            yield self._refuse(root, error)
+            return
+        if is_folder:  # a root may be a link to a folder; links further down are not followed
+            yield from self._folder(root, 0)
+        elif is_link:
             self._links.append(root)
         elif not self._excluded(root):
             yield from self._file(root, None)
@@ -95,8 +108,9 @@ class Walk:
         pending = [(folder, depth)]
         while pending:
             here, level = pending.pop()
-            if self._excluded(here) or self._excluded(here + "/"):
+            if here in self._entered or self._excluded(here) or self._excluded(here + "/"):
                 continue
+            self._entered.add(here)
             if level > self.max_depth:
                 self.tally.truncated = True
                 yield Problem("folder_too_deep", shown(here), f"deeper than {self.max_depth} folders; not entered")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from keymuster.model import Coverage, Problem, Record
 from keymuster.sources import _keystores, _material
@@ -29,10 +30,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    paths: tuple[str, ...] = Field(
-        min_length=1,
-        description="Files, folders and globs; `~` is the home of the user that runs. A plain path must exist, a glob may match nothing.",
+    paths: tuple[Path, ...] = Field(
+        default=(), description="Files, folders and patterns (`*`, `**`). A plain path must exist: a missing one makes the listing short."
     )
+    optional_paths: tuple[Path, ...] = Field(default=(), description="As `paths`, but they need not exist.")
     exclude: tuple[str, ...] = Field(
         default=("/proc/*", "/sys/*", "/dev/*", "*/.git/*"),
         description="Patterns of paths to leave out; `*` also matches slashes.",
@@ -46,6 +47,12 @@ class Settings(BaseModel):
     max_depth: int = Field(default=32, ge=0, description="Folders are entered this deep below a path.")
     max_files: int = Field(default=1_000_000, ge=1, description="Most files that are opened.")
 
+    @model_validator(mode="after")
+    def _has_place(self) -> Settings:
+        if not self.paths and not self.optional_paths:
+            raise ValueError("name at least one of `paths` and `optional_paths`")
+        return self
+
 
 DELIVERS: Mapping[str, frozenset[str]] = {
     "certificates": frozenset({"role"}),
@@ -58,7 +65,15 @@ DELIVERS: Mapping[str, frozenset[str]] = {
 
 def collect(settings: Settings) -> Iterator[Record | Problem | Coverage]:
     """Everything found, in the order of the paths; Unreachable if no path is there."""
-    walk = Walk(settings.paths, settings.exclude, settings.max_bytes, settings.max_depth, settings.max_files, is_interesting=OPENINGS)
+    walk = Walk(
+        [str(p) for p in settings.paths],
+        [str(p) for p in settings.optional_paths],
+        settings.exclude,
+        settings.max_bytes,
+        settings.max_depth,
+        settings.max_files,
+        is_interesting=OPENINGS,
+    )
     passwords = tuple(p.get_secret_value() for p in settings.passwords)
     trusted = re.compile("|".join(map(fnmatch.translate, settings.trust_stores)) or r"(?!)")
     for item in walk.files():

@@ -69,9 +69,9 @@ def case(folder: Path, request: Any) -> Iterator[Case]:
     java_stores(whole, authority("Files Root").certificate)
     (short / "store.p12").write_bytes((whole / "store.p12").read_bytes())
     yield Case(
-        settings=Settings(paths=(str(whole),), trust_stores=("*/trust/*",), passwords=(PASSWORD,)),
+        settings=Settings(paths=(whole,), trust_stores=("*/trust/*",), passwords=(PASSWORD,)),
         expects={"certificates": 11, "keys": 7},
         private=private,
         hostile=hostile,
-        short=Settings(paths=(str(short),)),
+        short=Settings(paths=(short,)),
     )
