@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from typing import Any
 
 import certifi
 from cryptography import x509
+from cryptography.utils import CryptographyDeprecationWarning
 
 from keymuster.content import read_yaml
 from keymuster.errors import ContentError
@@ -75,7 +77,9 @@ def _root_bytes(folder: Path, entry: Mapping[str, Any]) -> bytes:
 
 @lru_cache(maxsize=8)
 def _certificates(pem: bytes) -> tuple[x509.Certificate, ...]:
-    return tuple(x509.load_pem_x509_certificates(pem))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)  # an old root has the serial number 0
+        return tuple(x509.load_pem_x509_certificates(pem))
 
 
 def in_use(folder: Path) -> list[dict[str, str]]:
