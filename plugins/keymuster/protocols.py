@@ -121,3 +121,17 @@ class TrackerModule(Protocol):
     def close(self, settings: Any, ref: str, reason: str) -> None:
         """Close it with the reason as a comment."""
         ...
+
+
+class RendererModule(Protocol):
+    """A format of a report. The module's name is the format's."""
+
+    SUFFIX: str
+    """With the dot, e.g. `.html`."""
+    MEDIA_TYPE: str
+
+    def render(self, context: Any, template: Any) -> bytes:
+        """Render a `ReportContext` by a `ReportTemplate` (both in `report_context`). All text from outside is hostile here."""
+        ...
+
+    # Optional: `STEM: str`, for formats that show the whole audit whatever the report: written once, under that name.
