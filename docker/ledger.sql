@@ -1,0 +1,1 @@
+CREATE DATABASE keymuster OWNER airflow;
