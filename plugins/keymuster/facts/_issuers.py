@@ -194,12 +194,12 @@ def hierarchy(context: FactContext) -> Hierarchy:
 def _built(frame: Frame, ids: pa.Array, context: FactContext) -> Hierarchy:
     found = Hierarchy()
     _add_roots(found, roots(context.reference), context)
-    for _, certificate in _loaded(_candidates(frame), context):
+    for _, certificate in loaded(_candidates(frame), context):
         found.add(certificate)
     for members in list(found.authorities.values()):
         for print_, certificate in members.items():
             found.link(print_, certificate)
-    for print_, certificate in _loaded(ids, context):
+    for print_, certificate in loaded(ids, context):
         if print_ not in found.purposes:
             found.link(print_, certificate)
     return found
@@ -223,7 +223,8 @@ def _candidates(frame: Frame) -> pa.Array:
     return frame.arrow("asset_id").filter(chosen).unique().drop_null()
 
 
-def _loaded(ids: pa.Array, context: FactContext) -> Iterator[tuple[str, x509.Certificate]]:
+def loaded(ids: pa.Array, context: FactContext) -> Iterator[tuple[str, x509.Certificate]]:
+    """Certificates by fingerprint, in batches; those whose DER was not kept or is none are left out."""
     for start in range(0, len(ids), BATCH):
         ders: Mapping[str, bytes] = context.ders(ids[start : start + BATCH].to_pylist())
         for print_, der in ders.items():

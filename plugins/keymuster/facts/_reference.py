@@ -90,7 +90,8 @@ def in_use(folder: Path) -> list[dict[str, str]]:
         raw = _root_bytes(folder, entry)
         dated = f"certifi {version('certifi')}" if entry.get("package") else str(entry["date"])
         found.append({"name": f"roots/{entry['name']}", "date": dated, "sha256": hashlib.sha256(raw).hexdigest()})
-    named = {"ct_logs": listed.get("ct_logs"), "weak_keys": listed.get("weak_keys"), **(listed.get("files") or {})}
+    logs = {f"ct_logs/{programme}": entry for programme, entry in (listed.get("ct_logs") or {}).items()}
+    named = {**logs, "weak_keys": listed.get("weak_keys"), **(listed.get("files") or {})}
     found += [{"name": name, "date": str(e["date"]), "sha256": e["sha256"]} for name, e in named.items() if e]
     found += [{"name": name, "date": version(name), "sha256": ""} for name in ("publicsuffixlist", "badkeys")]
     return sorted(found, key=lambda entry: entry["name"])
