@@ -102,6 +102,8 @@ class TrackerUnreachable(TrackerError):
     """The ticket system does not answer."""
 
     retryable = True
+    sent: bool = True
+    """Whether the request may have arrived; a tracker sets it to False where it certainly did not (connection refused, throttled)."""
 
 
 class TrackerRefused(TrackerError):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import pandas as pd
 import pyarrow as pa
@@ -93,6 +93,16 @@ class Ticket:
     labels: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class TicketState:
+    """Where a ticket stands, as people left it."""
+
+    status: Literal["open", "done", "rejected", "gone"]
+    """rejected: closed for good although nothing was mended. gone: it was deleted."""
+    closed_at: datetime | None = None
+    """When it was closed; None where that is not known."""
+
+
 class TrackerModule(Protocol):
     """A ticket system. Functions take the module's own Settings first; nothing is retried blindly."""
 
@@ -121,6 +131,11 @@ class TrackerModule(Protocol):
     def close(self, settings: Any, ref: str, reason: str) -> None:
         """Close it with the reason as a comment."""
         ...
+
+    # Optional:
+    # `def check(settings) -> None`: raise TrackerError now if credentials, project or folder are wrong; called before anything is planned.
+    # `def target(settings) -> str`: where it files to (address and project, folder), without secrets; tickets in the ledger belong to it.
+    # `def states(settings, refs) -> Mapping[str, TicketState]`: many at once, rejected and deleted ones told apart; else is_open is asked.
 
 
 class RendererModule(Protocol):
