@@ -7,6 +7,9 @@ from __future__ import annotations
 
 SEQUENCE, SET, OID, INTEGER, BIT_STRING, OCTET_STRING, BOOLEAN = 0x30, 0x31, 0x06, 0x02, 0x03, 0x04, 0x01
 
+LONG = 128
+"""First octet of a length from which on the length itself follows (X.690 8.1.3)."""
+
 Item = tuple[int, int, int, int]
 """tag, start of the header, start of the content, end."""
 
@@ -23,21 +26,25 @@ def require(condition: bool, message: str) -> None:
 
 def header(data: bytes, at: int, end: int) -> tuple[int, int, int]:
     """Tag, start of the content and end of the element at `at`. Malformed for high tag numbers and for lengths that are not DER."""
-    if at + 2 > end:
+    start = at + 2
+    if start > end:
         raise Malformed(f"element at byte {at} is cut off")
     tag, length = data[at], data[at + 1]
-    start = at + 2
-    if length > 127:
-        count = length & 127
-        if not 0 < count <= 4 or start + count > end:
-            raise Malformed(f"length at byte {at + 1} is not DER")
-        length = int.from_bytes(data[start : start + count], "big")
-        if length < 128 or length >> (8 * (count - 1)) == 0:
-            raise Malformed(f"length at byte {at + 1} is longer than needed")
-        start += count
-    if start + length > end or tag & 31 == 31:
+    if length >= LONG:
+        start, length = _long(data, start, end)
+    stop = start + length
+    if stop > end or tag & 31 == 31:
         raise Malformed(f"element at byte {at} reaches beyond its end or has a high tag number")
-    return tag, start, start + length
+    return tag, start, stop
+
+
+def _long(data: bytes, at: int, end: int) -> tuple[int, int]:
+    """Start of the content and length, where the length takes more than one octet; the octet before `at` says how many."""
+    start = at + data[at - 1] - LONG
+    length = int.from_bytes(data[at:start], "big")
+    if start > end or not at < start <= at + 4 or length < LONG or not data[at]:
+        raise Malformed(f"length at byte {at - 1} is not DER")
+    return start, length
 
 
 def expect(data: bytes, at: int, end: int, tag: int) -> tuple[int, int]:

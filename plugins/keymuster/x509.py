@@ -20,7 +20,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.utils import CryptographyDeprecationWarning
 
 from keymuster import x509_extensions as values
-from keymuster.der import OCTET_STRING, OID, Malformed, encoded, expect, header
+from keymuster.der import BOOLEAN, LONG, Malformed, encoded, header
 from keymuster.oids import EXTENSIONS, POISON, RECOGNISED, SCT_LIST, name_of
 from keymuster.schema import tables
 from keymuster.x509_keys import read_key, read_signature
@@ -42,7 +42,7 @@ COLUMNS = (
 SCHEMA = pa.schema([(n, pa.string() if n == AUTHORITY else tables()["certificates"].columns[n].arrow) for n in COLUMNS])
 
 _EPOCH, _SECOND = datetime(1970, 1, 1, tzinfo=UTC), 1_000_000
-_UTC_TIME, _NOT_EXTENDED = 0x17, 2050
+_V3, _UTC_TIME, _NOT_EXTENDED = 2, 0x17, 2050
 _KEY_USAGE, _SAN, _BASIC = encoded("2.5.29.15"), encoded("2.5.29.17"), encoded("2.5.29.19")
 _CRL, _POLICIES, _PURPOSES, _ACCESS = encoded("2.5.29.31"), encoded("2.5.29.32"), encoded("2.5.29.37"), encoded("1.3.6.1.5.5.7.1.1")
 Row = tuple[Any, ...]
@@ -144,17 +144,18 @@ def _walk(der: bytes, certificate: x509.Certificate) -> Row:
         _, _, at = header(der, at, tbs_end)
         has_unique_id = True
     found = _extensions(der, at, tbs_end) if at < tbs_end else _NO_EXTENSIONS
-    names, critical, is_precertificate, sct, san, usage, purposes, is_ca, policies, crls, access, marks, sound = found
-    defects = [
-        name
-        for name, is_met in (
-            ("not_v3", version != 2), ("unique_id_present", has_unique_id), *marks,
-            ("bad_time_encoding", not (before_sound and after_sound)),
-            ("bad_der", not (sound and issuer_sound and subject_sound) or "bad_der" in key.defects),
-            ("signature_algorithm_mismatch", is_mismatched),
-        ) if is_met
-    ]  # fmt: skip
-    defects += [d for d in key.defects if d != "bad_der"]
+    names, critical, is_precertificate, marks, sct, san, usage, purposes, is_ca, policies, crls, access, sound = found
+    defects = ["not_v3"] if version != _V3 else []
+    if has_unique_id:
+        defects.append("unique_id_present")
+    defects += marks
+    if not (before_sound and after_sound):
+        defects.append("bad_time_encoding")
+    if not (sound and issuer_sound and subject_sound and key.is_sound):
+        defects.append("bad_der")
+    if is_mismatched:
+        defects.append("signature_algorithm_mismatch")
+    defects += key.defects
     return (
         hashlib.sha256(der).hexdigest(), key.algorithm, key.bits, key.curve, hashlib.sha256(spki).hexdigest(), _serial(serial), subject,
         subject_types, issuer, not_before, not_after, sct, raw_issuer == raw_subject and _verifies(certificate), is_precertificate,
@@ -165,7 +166,7 @@ def _walk(der: bytes, certificate: x509.Certificate) -> Row:
 
 _NO_SAN: tuple[list[str] | None, list[str] | None, bool | None, bool] = ([], [], False, True)
 _BROKEN_SAN: tuple[list[str] | None, list[str] | None, bool | None, bool] = (None, None, None, False)
-_NO_EXTENSIONS: tuple[Any, ...] = ([], [], False, None, _NO_SAN, None, None, False, [], [], [], (), True)
+_NO_EXTENSIONS: tuple[Any, ...] = ([], [], False, [], None, _NO_SAN, None, None, False, [], [], [], True)
 
 
 def _extensions(der: bytes, at: int, end: int) -> tuple[Any, ...]:
@@ -176,24 +177,22 @@ def _extensions(der: bytes, at: int, end: int) -> tuple[Any, ...]:
     critical: dict[bytes, None] = {}
     is_duplicate = False
     while at < end:
-        _, start, at = header(der, at, end)
-        start, stop = expect(der, start, at, OID)
+        # the loader has checked this frame; short lengths, which are nearly all, are read in place
+        start, at = (at + 2, at + 2 + der[at + 1]) if der[at + 1] < LONG else header(der, at, end)[1:]
+        start, stop = (start + 2, start + 2 + der[start + 1]) if der[start + 1] < LONG else header(der, start, at)[1:]
         oid = der[start:stop]
-        if der[stop] == 1:
+        if der[stop] == BOOLEAN:
             stop += 3
             critical[oid] = None
         if oid in seen:
             is_duplicate = True
         else:
-            start, stop = expect(der, stop, at, OCTET_STRING)
-            seen[oid] = der[start:stop]
-    is_unknown_critical = not critical.keys() <= RECOGNISED
-    marks = (("duplicate_extension", is_duplicate), ("unknown_critical_extension", is_unknown_critical))
-    names, critical_names = _names(tuple(seen)), _names(tuple(critical))
-    return (names, critical_names, POISON in seen, *_values(seen, marks))
+            seen[oid] = der[stop + 2 : at] if der[stop + 1] < LONG else der[header(der, stop, at)[1] : at]
+    names, critical_names, marks = _summary(tuple(seen), tuple(critical), is_duplicate)
+    return (names, critical_names, POISON in seen, marks, *_values(seen))
 
 
-def _values(seen: Mapping[bytes, bytes], marks: tuple[tuple[str, bool], ...]) -> tuple[Any, ...]:
+def _values(seen: Mapping[bytes, bytes]) -> tuple[Any, ...]:
     """The columns of the extensions. One that is broken yields an unknown, or an empty list where a null would read as 'not there'."""
     sound, san, sct = True, _NO_SAN, None
     usage: list[str] | None = None
@@ -222,7 +221,7 @@ def _values(seen: Mapping[bytes, bytes], marks: tuple[tuple[str, bool], ...]) ->
         except Malformed:
             read.append(broken)
             sound = False
-    return (sct, san, usage, *read, marks, sound)
+    return (sct, san, usage, *read, sound)
 
 
 _READERS: tuple[tuple[bytes, Any, Any, Any], ...] = (
@@ -235,8 +234,12 @@ _READERS: tuple[tuple[bytes, Any, Any, Any], ...] = (
 
 
 @lru_cache(4096)
-def _names(oids: tuple[bytes, ...]) -> list[str]:
-    return [name_of(EXTENSIONS, oid) for oid in oids]
+def _summary(oids: tuple[bytes, ...], critical: tuple[bytes, ...], is_duplicate: bool) -> tuple[list[str], list[str], list[str]]:
+    """Names of the extensions, names of the critical ones, defects."""
+    marks = ["duplicate_extension"] if is_duplicate else []
+    if not RECOGNISED.issuperset(critical):
+        marks.append("unknown_critical_extension")
+    return [name_of(EXTENSIONS, oid) for oid in oids], [name_of(EXTENSIONS, oid) for oid in critical], marks
 
 
 def _serial(octets: bytes) -> str:

@@ -22,7 +22,10 @@ class Key(NamedTuple):
     curve: str | None
     exponent: int | None
     algorithm_der: str
-    defects: tuple[str, ...]
+    defects: tuple[str, ...] = ()
+    """even_exponent, modulus_not_byte_aligned, explicit_curve."""
+    is_sound: bool = True
+    """Whether what is inside the key is DER."""
 
 
 class Signature(NamedTuple):
@@ -82,7 +85,7 @@ def read_key(raw: bytes) -> Key:
         return _ec(parameters, algorithm_der)
     if oid == DSA_KEY:
         return _dsa(parameters, algorithm_der)
-    return Key(name_of(KEYS, oid), None, None, None, algorithm_der, ())
+    return Key(name_of(KEYS, oid), None, None, None, algorithm_der)
 
 
 def _rsa(bits: bytes, algorithm_der: str) -> Key:
@@ -96,7 +99,7 @@ def _rsa(bits: bytes, algorithm_der: str) -> Key:
         size = positive(bits[n_start:n_end]).bit_length()
         exponent = positive(bits[e_start:e_end])
     except Malformed:
-        return Key("RSA", None, None, None, algorithm_der, ("bad_der",))
+        return Key("RSA", None, None, None, algorithm_der, is_sound=False)
     defects = (("even_exponent",) if exponent % 2 == 0 else ()) + (("modulus_not_byte_aligned",) if size % 8 else ())
     return Key("RSA", size, None, min(exponent, EXPONENT_LIMIT), algorithm_der, defects)
 
@@ -110,12 +113,12 @@ def _ec(parameters: bytes, algorithm_der: str) -> Key:
         if tag == OID:
             oid = parameters[start:end]
             curve, bits = CURVES.get(oid) or (dotted(oid), None)
-            return Key("EC", bits, curve, None, algorithm_der, ())
+            return Key("EC", bits, curve, None, algorithm_der)
         if tag == SEQUENCE:
             return Key("EC", _field_bits(parameters, start, end), None, None, algorithm_der, ("explicit_curve",))
     except Malformed:
         pass
-    return Key("EC", None, None, None, algorithm_der, ("bad_der",))
+    return Key("EC", None, None, None, algorithm_der, is_sound=False)
 
 
 def _field_bits(parameters: bytes, start: int, end: int) -> int | None:
@@ -135,19 +138,19 @@ def _dsa(parameters: bytes, algorithm_der: str) -> Key:
     """Dss-Parms (RFC 3279 section 2.3.2); may be inherited and thus absent."""
     try:
         if not parameters:
-            return Key("DSA", None, None, None, algorithm_der, ())
+            return Key("DSA", None, None, None, algorithm_der)
         members = children(parameters, *whole(parameters, SEQUENCE))
         require([m[0] for m in members] == [INTEGER] * 3, "DSA parameters are three INTEGERs")
         bits = positive(parameters[members[0][2] : members[0][3]]).bit_length()
-        return Key("DSA", bits, None, None, algorithm_der, ())
+        return Key("DSA", bits, None, None, algorithm_der)
     except Malformed:
-        return Key("DSA", None, None, None, algorithm_der, ("bad_der",))
+        return Key("DSA", None, None, None, algorithm_der, is_sound=False)
 
 
 def parse_spki(der: bytes) -> Mapping[str, Any]:
     """Columns key_algorithm, key_bits, key_curve and spki_sha256 of a SubjectPublicKeyInfo. ValueError if it is none or is broken."""
     key = read_key(der)
-    if "bad_der" in key.defects:
+    if not key.is_sound:
         raise Malformed(f"the {key.algorithm} key inside the SubjectPublicKeyInfo is not DER")
     digest = hashlib.sha256(der).hexdigest()
     return {"key_algorithm": key.algorithm, "key_bits": key.bits, "key_curve": key.curve, "spki_sha256": digest}
