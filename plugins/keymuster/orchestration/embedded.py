@@ -34,9 +34,13 @@ class Failures:
         ti = context["task_instance"]
         self.told[f"{ti.dag_id}.{ti.task_id}"] = context.get("exception") or RuntimeError("no reason given")
 
-    def lines(self) -> list[str]:
+    def show(self, console: Console, record: Path) -> None:
         """One line each, for people."""
-        return [f"{name}: {error if isinstance(error, KeymusterError) else repr(error)}" for name, error in self.told.items()]
+        for name, error in self.told.items():
+            console.print("[yellow]failed:[/] ", end="")
+            console.print(f"{name}: {error if isinstance(error, KeymusterError) else repr(error)}", markup=False)
+        if self.told:
+            console.print(f"[dim]Airflow's log: {record}[/]")
 
 
 def run(console: Console, home: Path, fail_on: Severity | None) -> int:
@@ -60,23 +64,19 @@ def run(console: Console, home: Path, fail_on: Severity | None) -> int:
         for stage in STAGES:
             _test(dags, stage, instant)
             progress.advance(bars[stage])
-    return _conclude(console, estates, instant, failures, record, fail_on)
-
-
-def _conclude(
-    console: Console, estates: Sequence[Estate], instant: datetime, failures: Failures, record: Path, fail_on: Severity | None
-) -> int:
-    from keymuster.orchestration import outcome, tasks  # noqa: PLC0415 (after Airflow)
-
-    for line in failures.lines():
-        console.print("[yellow]failed:[/] ", end="")
-        console.print(line, markup=False)
-    if failures.told:
-        console.print(f"[dim]Airflow's log: {record}[/]")
-    worst = outcome.show(console, tasks.place(), estates, instant)
+    failures.show(console, record)
+    worst = _show(console, estates)
     if any(name.partition(".")[0] in STAGES for name in failures.told):
         return 2
     return 1 if fail_on is not None and worst is not None and worst >= fail_on else 0
+
+
+def _show(console: Console, estates: Sequence[Estate]) -> Severity | None:
+    """What the newest audit of each estate found; returns the worst severity among all findings."""
+    from keymuster.orchestration import outcome, tasks  # noqa: PLC0415 (after Airflow)
+
+    found = [outcome.show(console, tasks.place(), estate.name) for estate in estates]
+    return max((severity for severity in found if severity is not None), default=None)
 
 
 def _load(failures: Failures) -> dict[str, Any]:

@@ -142,7 +142,8 @@ def _read(path: Path) -> Estate:
     try:
         raw = _Estate.model_validate(document)
     except ValidationError as error:
-        raise EstateError(f"{path}: {_whose(document, error)}{_first(error)}") from None
+        whose = _whose(document, error)
+        raise EstateError(f"{path}: {whose}{_first(error, within=whose)}") from None
     stations = tuple(_station(item, raw.estate, path.absolute()) for item in raw.stations)
     files = {key: tuple((path.absolute().parent / text).resolve() for text in getattr(raw, key)) for key in ("policies", "waivers")}
     for missing in (file for group in files.values() for file in group if not file.exists()):
@@ -174,10 +175,10 @@ def _whose(document: Mapping[str, Any], error: ValidationError) -> str:
     return f"station {item['name']!r}: " if isinstance(item, dict) and "name" in item else ""
 
 
-def _first(error: ValidationError) -> str:
-    """The first error as 'field: what is wrong'; never the value, which may be a secret."""
+def _first(error: ValidationError, *, within: str = "") -> str:
+    """The first error as 'field: what is wrong', below a station if `within` one; never the value, which may be a secret."""
     first = error.errors(include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"] if part != "stations")
+    where = ".".join(str(part) for part in (first["loc"][2:] if within else first["loc"]))
     return f"{where or 'the document'}: {first['msg'].removeprefix('Value error, ')}"
 
 

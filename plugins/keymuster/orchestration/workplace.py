@@ -15,8 +15,20 @@ from keymuster.orchestration.estate import Estate, Station, estate_named, load_e
 from keymuster.settings import Settings, settings
 
 if TYPE_CHECKING:
+    from keymuster.frameworks import Framework
     from keymuster.ledger import Ledger
+    from keymuster.rules import Rule
     from keymuster.store import Store
+    from keymuster.waivers import Waiver
+
+
+@dataclass(frozen=True)
+class Content:
+    """What an estate is judged by."""
+
+    rules: tuple[Rule, ...]
+    frameworks: tuple[Framework, ...]
+    waivers: tuple[Waiver, ...]
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,22 @@ class Workplace:
     def checks(self) -> Path:
         """Folder of rules, frameworks, policies and contracts."""
         return self.knobs.checks or content.checks()
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """All rules. ContentError."""
+        from keymuster.rules import load_rules  # noqa: PLC0415 (pyarrow)
+
+        return tuple(load_rules(self.checks / "rules"))
+
+    def content(self, estate: Estate) -> Content:
+        """Rules, frameworks and the waivers of an estate: the shipped ones and its own. ContentError."""
+        from keymuster.frameworks import load_frameworks  # noqa: PLC0415 (pyarrow)
+        from keymuster.waivers import load_waivers  # noqa: PLC0415
+
+        ids = [rule.id for rule in self.rules]
+        waivers = [path for path in (self.checks / "waivers", *estate.waivers) if path.exists()]
+        return Content(self.rules, load_frameworks(self.checks / "frameworks", rules=ids), load_waivers(*waivers, rules=ids))
 
     def estate(self, name: str) -> Estate:
         """One estate; EstateError lists what there is."""
