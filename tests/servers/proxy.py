@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import requests
 
 Change = Callable[[str, str, int, bytes], tuple[int, bytes]]
-"""(method, path with query, status, body) of the real answer -> status and body to give instead."""
+"""(method, path with query or form, status, body) of the real answer -> status and body to give instead."""
 DROPPED = {"host", "content-length", "connection", "accept-encoding"}
 
 
@@ -25,7 +25,9 @@ def changed(target: str, change: Change) -> Iterator[str]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             headers = {k: v for k, v in self.headers.items() if k.lower() not in DROPPED}
             real = requests.request(self.command, target + self.path, data=body, headers=headers, timeout=30, allow_redirects=False)
-            status, content = change(self.command, self.path, real.status_code, real.content)
+            form = "form" in (self.headers.get("Content-Type") or "")
+            asked = f"{self.path}?{body.decode('utf-8', 'replace')}" if form else self.path
+            status, content = change(self.command, asked, real.status_code, real.content)
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
             self.send_header("Content-Type", real.headers.get("Content-Type", "application/octet-stream"))
