@@ -66,13 +66,18 @@ class Policy(_Strict):
     domains: tuple[str, ...] | None = Field(default=None, description="Domains of ours.")
     networks: tuple[str, ...] | None = Field(default=None, description="Internal networks, CIDR.")
     ownership: tuple[Ownership, ...] = ()
-    approved_issuers: tuple[str, ...] | None = Field(default=None, description="spki_sha256 of issuing keys, or `file:<path>` of PEM certificates.")
+    approved_issuers: tuple[str, ...] | None = Field(
+        default=None, description="spki_sha256 of issuing keys, or `file:<path>` of PEM certificates."
+    )
     private_roots: tuple[str, ...] | None = Field(default=None, description="Our own roots: spki_sha256 or `file:<path>`.")
     register_station: str | None = Field(default=None, description="Station that is the register of record.")
     register_fields: tuple[str, ...] = ()
     compromised_keys: tuple[CompromisedKey, ...] = ()
     privileged_groups: tuple[str, ...] | None = None
     break_glass: tuple[str, ...] | None = Field(default=None, description="asset_id patterns of emergency identities.")
+    enrolment_agents: tuple[str, ...] | None = Field(
+        default=None, description="Patterns of requesters that may enrol for others, such as registration authorities."
+    )
     admin_ports: tuple[int, ...] | None = None
     wildcard_closed_zones: tuple[str, ...] | None = None
     cryptoperiods_days: Mapping[str, int] = {}
@@ -102,5 +107,3 @@ def read_policy(*paths: Path) -> Policy:
 
 def _absolute(text: str, base: Path) -> str:
     return f"file:{(base / text.removeprefix('file:')).resolve()}" if text.startswith("file:") else text
-
-

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,6 +36,9 @@ PURPOSES = {
 }
 """Trust class -> key purposes that it is about: serverAuth; emailProtection; codeSigning, timeStamping."""
 ANY_PURPOSE = "2.5.29.37.0"
+E = TypeVar("E", bound=x509.ExtensionType)
+MAX_TRIES = 32
+"""Keys of one name that are tried on a certificate."""
 BATCH = 20_000
 """Certificates whose DER is in memory at one time."""
 LIMIT = 2_000_000
@@ -66,6 +69,8 @@ class Hierarchy:
     """Certificates by authority and fingerprint: candidates of the inventory, root lists, files that policy names."""
     by_name: dict[bytes, list[str]] = field(default_factory=dict)
     """Keys by DER of the name."""
+    by_identifier: dict[tuple[bytes, bytes], list[str]] = field(default_factory=dict)
+    """Keys by DER of the name and subject key identifier."""
     issuers: dict[str, Node] = field(default_factory=dict)
     """Fingerprint -> authority whose key verifies it."""
     purposes: dict[str, frozenset[str] | None] = field(default_factory=dict)
@@ -84,17 +89,31 @@ class Hierarchy:
         if node not in self.authorities:
             self.by_name.setdefault(node[0], []).append(key)
         self.authorities.setdefault(node, {})[fingerprint(certificate)] = certificate
+        identifier = _extension(certificate, x509.SubjectKeyIdentifier)
+        if identifier is not None:
+            self.by_identifier.setdefault((node[0], identifier.digest), []).append(key)
         return node
 
     def link(self, print_: str, certificate: x509.Certificate) -> None:
         """Find the authority that signed a certificate."""
         self.purposes[print_] = _purposes(certificate)
         name = certificate.issuer.public_bytes()
-        for key in self.by_name.get(name, ()):
+        for key in self._likely(name, certificate):
             issuer = next(iter(self.authorities[name, key].values()))
-            if _is_signed(print_, certificate, key, issuer):
+            if is_signed(print_, certificate, key, issuer):
                 self.issuers[print_] = (name, key)
                 return
+
+    def _likely(self, name: bytes, certificate: x509.Certificate) -> list[str]:
+        """Keys to try, likely ones first. Many appliances make a CA of the same name: only so many are tried."""
+        keys = self.by_name.get(name, [])
+        if len(keys) <= 1:
+            return keys
+        identifier = _extension(certificate, x509.AuthorityKeyIdentifier)
+        hinted = self.by_identifier.get((name, identifier.key_identifier or b""), []) if identifier is not None else []
+        own = spki_sha256(certificate)
+        first = [own] if own is not None and (name, own) in self.authorities else []
+        return list(dict.fromkeys([*first, *hinted, *keys[:MAX_TRIES]]))[: 2 * MAX_TRIES]
 
     def classes(self, print_: str) -> frozenset[str]:
         """Classes of the roots that a certificate hangs on, for the purposes that it and its issuers leave."""
@@ -122,17 +141,25 @@ def _narrowed(purposes: frozenset[str] | None, limit: frozenset[str] | None) -> 
     return purposes & limit
 
 
+def _extension(certificate: x509.Certificate, kind: type[E]) -> E | None:
+    """An extension; None if it is not there or the extensions cannot be read."""
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
+        return None
+
+
 def _purposes(certificate: x509.Certificate) -> frozenset[str] | None:
     """Extended key usage as OIDs; None where there is none, where it holds anyExtendedKeyUsage, or where extensions are unreadable."""
-    try:
-        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
+    usage = _extension(certificate, x509.ExtendedKeyUsage)
+    if usage is None:
         return None
     found = frozenset(oid.dotted_string for oid in usage)
     return None if ANY_PURPOSE in found else found
 
 
-def _is_signed(print_: str, certificate: x509.Certificate, key: str, issuer: x509.Certificate) -> bool:
+def is_signed(print_: str, certificate: x509.Certificate, key: str, issuer: x509.Certificate) -> bool:
+    """Whether a certificate names this issuer and verifies under its key."""
     known = _verified.get((print_, key))
     if known is not None:
         return known
@@ -218,8 +245,9 @@ def _add_roots(found: Hierarchy, lists: Roots, context: FactContext) -> None:
 
 
 def _candidates(frame: Frame) -> pa.Array:
-    """Fingerprints of certificates that may have issued others: whose subject is somebody's issuer."""
-    chosen = pc.is_in(frame.arrow("subject"), value_set=frame.arrow("issuer").unique().drop_null())
+    """Fingerprints of CA certificates and of what endpoints present as their chain: those that every shard has."""
+    is_chain = pc.equal(frame.arrow("role"), "chain").fill_null(False)
+    chosen = pc.or_(frame.arrow("is_ca").fill_null(False), is_chain)
     return frame.arrow("asset_id").filter(chosen).unique().drop_null()
 
 

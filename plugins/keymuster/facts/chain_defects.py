@@ -28,8 +28,7 @@ NEEDS = (
     "certificates.station",
     "certificates.locator",
     "certificates.role",
-    "certificates.subject",
-    "certificates.issuer",
+    "certificates.is_ca",
 )
 DOC = (
     "Paths from the leaf (x509.verification; its expiry, name and purpose aside): `incomplete` if what was sent reaches no root, "

@@ -15,7 +15,7 @@ from keymuster.protocols import FactContext, Unknowable
 
 COLUMN = "is_issuer_approved"
 TABLE = "certificates"
-NEEDS = ("asset_id", "subject", "issuer", "role", "spki_sha256")
+NEEDS = ("asset_id", "is_ca", "role", "spki_sha256")
 DOC = (
     "The key that verifies the certificate is on the policy's list approved_issuers (private_roots count for trust anchors), "
     "for a trust anchor its own key; null where the issuing key is not in the inventory."

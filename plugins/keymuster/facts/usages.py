@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from keymuster.facts._arrays import each, flags, holds, labels, series
-from keymuster.facts._issuers import hierarchy
-from keymuster.frame import Frame
+from keymuster.facts._arrays import flags, holds, labels, series
+from keymuster.facts._issuers import Hierarchy, loaded
+from keymuster.frame import Frame, Mask, empty
 from keymuster.protocols import FactContext
 
 COLUMN = "usages"
 TABLE = "certificates"
-NEEDS = ("asset_id", "subject", "issuer", "spki_sha256", "extended_key_usage", "key_usage", "is_ca", "san_types")
+NEEDS = ("asset_id", "subject", "issuer", "is_self_signed", "spki_sha256", "extended_key_usage", "key_usage", "is_ca", "san_types")
 DOC = (
     "Purposes of the extended key usage; without it, or with anyExtendedKeyUsage, those that the SAN types and the key usage leave open "
     "(RFC 5280 4.2.1.12). `ca` where cA is asserted or another certificate of the inventory verifies under the key; a CA has no other."
@@ -50,8 +52,26 @@ def compute(frame: Frame, context: FactContext) -> pd.Series[Any]:
     return series(frame, labels({**{usage: mask & ~is_ca for usage, mask in masks.items()}, "ca": is_ca}, unknown))
 
 
-def _signs_others(frame: Frame, context: FactContext) -> Any:
-    """Rows whose key verifies some certificate but their own. Shape: (rows,)."""
-    found = hierarchy(context)
-    signers = {node[1] for print_, node in found.issuers.items() if print_ not in found.authorities.get(node, ())}
-    return flags(each(frame.arrow("spki_sha256"), signers.__contains__, pa.bool_()))
+def _signs_others(frame: Frame, context: FactContext) -> Mask:
+    """Rows whose key verifies certificates although cA is not asserted. Shape: (rows,)."""
+    found = context.survey.get(COLUMN)
+    signers = (found if found is not None else survey({TABLE: frame}, context))["spki_sha256"].combine_chunks()
+    return flags(pc.is_in(frame.arrow("spki_sha256"), value_set=signers))
+
+
+def survey(frames: Mapping[str, Frame], context: FactContext) -> pa.Table:
+    """Keys of the estate's certificates without cA that verify another certificate: spki_sha256."""
+    frame = frames.get(TABLE, empty(TABLE))
+    subjects, issuers, ids = frame.arrow("subject"), frame.arrow("issuer"), frame.arrow("asset_id")
+    foreign = pc.invert(frame.arrow("is_self_signed").fill_null(False))
+    parents = pc.and_(
+        pc.invert(frame.arrow("is_ca").fill_null(False)), pc.is_in(subjects, value_set=issuers.filter(foreign).unique().drop_null())
+    )
+    children = pc.and_(foreign, pc.is_in(issuers, value_set=subjects.filter(parents).unique().drop_null()))
+    possible = Hierarchy()
+    for _, certificate in loaded(ids.filter(parents).unique().drop_null(), context):
+        possible.add(certificate)
+    for print_, certificate in loaded(ids.filter(children).unique().drop_null(), context):
+        possible.link(print_, certificate)
+    signers = {node[1] for print_, node in possible.issuers.items() if print_ not in possible.authorities[node]}
+    return pa.table({"spki_sha256": pa.array(sorted(signers), pa.string())})
