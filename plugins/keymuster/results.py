@@ -1,12 +1,12 @@
 """What one audit leaves behind, on disk: written once below `<store>/audits/<estate>/<as_of>-<key>/`, never changed.
 
-    manifest.json       AuditManifest
-    findings.parquet    FINDINGS   one row per (rule, asset) that fails or is waived
-    unknowns.parquet    UNKNOWNS   why verdicts are unknown: counted, not listed
-    outcomes.parquet    OUTCOMES   assets by rule, station and outcome; station '' counts each asset once over all stations
-    controls.parquet    CONTROLS   frameworks scored per requirement
-    assets.parquet      ASSETS     the inventory in brief, one row per asset
-    validations/*.json  what Great Expectations said, one file a table
+manifest.json       AuditManifest
+findings.parquet    FINDINGS   one row per (rule, asset) that fails or is waived
+unknowns.parquet    UNKNOWNS   why verdicts are unknown: counted, not listed
+outcomes.parquet    OUTCOMES   assets by rule, station and outcome; station '' counts each asset once over all stations
+controls.parquet    CONTROLS   frameworks scored per requirement
+assets.parquet      ASSETS     the inventory in brief, one row per asset
+validations/*.json  what Great Expectations said, one file a table
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ ASSETS = pa.schema([
     ("table", _text), ("asset_id", _text), ("label", _text), ("owner", _text), ("environment", _text), ("stations", _texts),
     ("places", _count), ("not_after", _time), ("is_deployed", pa.bool_()), ("key_algorithm", _text), ("key_bits", _count),
     ("issuer", _text), ("worst", _text),   # worst severity among its failures, null if none
+    ("unknown_rules", _texts),     # rules whose verdict on it is unknown: the delta must not take those for resolved
 ])  # fmt: skip
 
 
@@ -108,7 +109,9 @@ class AuditManifest:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> AuditManifest:
         """Inverse of `as_json`."""
-        stations = tuple(StationStatus(**{**s, "snapshot": SnapshotRef.from_json(s["snapshot"]) if s["snapshot"] else None}) for s in value["stations"])
+        stations = tuple(
+            StationStatus(**{**s, "snapshot": SnapshotRef.from_json(s["snapshot"]) if s["snapshot"] else None}) for s in value["stations"]
+        )
         return cls(**{**value, "as_of": datetime.fromisoformat(value["as_of"]), "stations": stations})
 
 
