@@ -78,7 +78,7 @@ def _worst(context: ReportContext) -> RenderableType:
     return table
 
 
-def _gaps(context: ReportContext) -> Iterable[Text]:
+def _gaps(context: ReportContext) -> Iterable[RenderableType]:
     gaps, totals = context.gaps, context.totals
     yield Text("What was not evaluated, and why", "bold")
     if gaps.nothing:
@@ -89,11 +89,19 @@ def _gaps(context: ReportContext) -> Iterable[Text]:
     lines += [f"rule {gap.what}: {gap.reason}" for gap in gaps.rules]
     shown = [*lines[:_GAPS], *([f"and {len(lines) - _GAPS:,} more, all of them in the report"] if len(lines) > _GAPS else [])]
     for line in shown:
-        yield Text(f"  • {clip(line, 200)}", overflow="fold")
+        yield _bullet(line)
     if gaps.unknown_total:
         reasons = "; ".join(f"{u.verdicts:,} {u.reason}" for u in gaps.unknowns[:3])
         unknown = f"{gaps.unknown_total:,} of {plural(totals.verdicts, 'verdict')} unknown{f' ({reasons})' if reasons else ''}"
-        yield Text(f"  • {clip(unknown, 300)}", overflow="fold")
+        yield _bullet(unknown)
+
+
+def _bullet(text: str) -> Table:
+    line = Table.grid(padding=(0, 1))
+    line.add_column(width=3, justify="right")
+    line.add_column(overflow="fold")
+    line.add_row("•", Text(clip(text, 300)))
+    return line
 
 
 def _coverage(coverage: object) -> str:

@@ -6,7 +6,6 @@ Escaping for a format (HTML, CSV, rich markup) is the renderer's work and comes 
 from __future__ import annotations
 
 import re
-import unicodedata
 from fractions import Fraction
 
 _HIDDEN = re.compile(
@@ -16,7 +15,7 @@ _HIDDEN = re.compile(
 
 
 def visible(text: str) -> str:
-    """Show what hides: `\\x1b` becomes `⟨U+001B⟩`, so that no terminal or browser obeys it. Line breaks become spaces."""
+    """Show what hides: an escape becomes `⟨U+001B⟩`, so that no terminal or browser obeys it. Line breaks become spaces."""
     return _HIDDEN.sub(_show, text)
 
 
@@ -48,8 +47,3 @@ def share(part: int, whole: int) -> str:
 def plural(number: int, word: str, many: str | None = None) -> str:
     """`1 finding`, `1,204 findings`."""
     return f"{number:,} {word if number == 1 else many or word + 's'}"
-
-
-def width(text: str) -> int:
-    """Columns of a terminal that the text takes."""
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import repeat
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,7 +34,7 @@ _HIDDEN = r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]"
 
 def render(context: ReportContext, _template: ReportTemplate) -> bytes:
     """All findings and waived failures of the audit; the report makes no difference."""
-    columns = [_plain(column).to_pylist() for column in _columns(context)]
+    columns = _columns(context)
     out = io.StringIO()
     out.write("\ufeff")
     writer = csv.writer(out, lineterminator="\r\n")
@@ -42,19 +43,17 @@ def render(context: ReportContext, _template: ReportTemplate) -> bytes:
     return out.getvalue().encode("utf-8", "backslashreplace")
 
 
-def _columns(context: ReportContext) -> list[pa.ChunkedArray]:
+def _columns(context: ReportContext) -> list[Iterable[str]]:
     table, manifest = context.table, context.result.manifest
     texts = {rule: _texts(value) for rule, value in manifest.rules.items()}
     constant = {"estate": manifest.estate, "as_of": manifest.as_of.isoformat(), "audit_key": manifest.key}
-    columns = []
+    columns: list[Iterable[str]] = []
     for name in COLUMNS:
         if name in constant:
-            columns.append(pa.chunked_array([pa.repeat(constant[name], table.num_rows)]))
-        elif name in {"remediation", "citation"}:
-            values = {rule: text[name] for rule, text in texts.items()}
-            columns.append(_mapped(table["rule_id"], values))
-        else:
-            columns.append(table[name])
+            columns.append(repeat(constant[name], table.num_rows))
+            continue
+        values = {rule: text[name] for rule, text in texts.items()} if name in {"remediation", "citation"} else None
+        columns.append(_plain(table[name] if values is None else _mapped(table["rule_id"], values)).to_pylist())
     return columns
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from datetime import date, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,9 @@ def render(context: ReportContext, template: ReportTemplate) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
+@cache
 def environment(root: Path) -> ImmutableSandboxedEnvironment:
-    """The Jinja2 environment of a folder of reports."""
+    """The Jinja2 environment of a folder of reports, kept: compiling the templates costs more than rendering them."""
     env = ImmutableSandboxedEnvironment(
         loader=FileSystemLoader(root), autoescape=True, undefined=StrictUndefined, finalize=_shown, trim_blocks=True, lstrip_blocks=True
     )

@@ -44,7 +44,8 @@ class History(Protocol):
 def build(store: Audits, ledger: History | None, uri: str, previous_uri: str | None = None, *, shown: int = SHOWN) -> ReportContext:
     """Read an audit and work out all that reports show of it.
 
-    Without `previous_uri` the newest audit of the estate with an older as_of is compared with. Without a ledger, history comes from the store.
+    Without `previous_uri` the newest audit of the estate with an older as_of is compared with.
+    Without a ledger, history comes from the store.
     """
     after = store.get_audit(uri)
     earlier = history.earlier(store, after)
@@ -54,7 +55,7 @@ def build(store: Audits, ledger: History | None, uri: str, previous_uri: str | N
     table = findings.with_change(after, delta, seen, compared=before is not None)
     index = findings.index(table)
     totals = _totals(after)
-    changed = change.change(before, after, delta, table, index, shown)
+    changed = change.change(before, after, delta, table, shown)
     return ReportContext(
         result=after,
         table=table,
@@ -121,8 +122,11 @@ def _sentence(level: str, totals: Totals) -> str:
     rules = f"{totals.rules_evaluated:,} of {plural(totals.rules, 'rule')} evaluated"
     if level == "no_evidence":
         return f"Nothing could be judged, which is not a pass: {plural(totals.assets, 'asset')}, {rules}, {stations}."
-    failing = f"{totals.assets_failing:,} of {plural(totals.assets, 'asset')} {'has' if totals.assets_failing == 1 else 'have'} findings. "
+    have = "has" if totals.assets_failing == 1 else "have"
+    failing = f"{totals.assets_failing:,} of {plural(totals.assets, 'asset')} {have} findings. "
+    passing = f"{totals.passed:,} pass ({share(totals.passed, totals.verdicts)})"
     return (
-        f"{failing}Of {plural(totals.verdicts, 'verdict')}, {totals.passed:,} pass ({share(totals.passed, totals.verdicts)}), "
-        f"{totals.failed:,} fail, {totals.waived:,} are waived and {totals.unknown:,} are unknown, which is not a pass; {rules}; {stations}."
+        f"{failing}Of {plural(totals.verdicts, 'verdict')}, {passing}, "
+        f"{totals.failed:,} fail, {totals.waived:,} are waived and {totals.unknown:,} are unknown, which is not a pass; "
+        f"{rules}; {stations}."
     )

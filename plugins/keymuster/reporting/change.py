@@ -15,11 +15,12 @@ from keymuster.reporting import findings
 from keymuster.results import AuditResult
 
 
-def change(before: AuditResult | None, after: AuditResult, delta: Delta, table: pa.Table, index: pd.DataFrame, shown: int) -> Change:
+def change(before: AuditResult | None, after: AuditResult, delta: Delta, table: pa.Table, shown: int) -> Change:
     """Compare two audits; without an earlier one nothing is called new."""
     if before is None:
         return Change(None, None)
     old, new = before.manifest, after.manifest
+    index = findings.index(table)
     worsened, eased = _moved(before, index, delta.standing)
     opened = index.index[index["change"] == "opened"]
     return Change(
@@ -60,8 +61,8 @@ def _gone(before: AuditResult, keys: Iterable[str], shown: int) -> tuple[Finding
 
 def _moved(before: AuditResult, index: pd.DataFrame, standing: Iterable[str]) -> tuple[int, int]:
     ranks = {name: number for number, name in enumerate(SEVERITIES)}
-    old = _pick(before.findings, standing).select(["key", "severity"]).to_pandas().set_index("key")["severity"].map(ranks)
-    new = index.set_index("key")["severity"].map(ranks).reindex(old.index)
+    old = _pick(before.findings, standing).select(["key", "severity"]).to_pandas().set_index("key")["severity"].map(ranks).astype(float)
+    new = index.set_index("key")["severity"].map(ranks).astype(float).reindex(old.index)
     return int((new < old).sum()), int((new > old).sum())
 
 

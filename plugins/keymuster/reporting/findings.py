@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -59,10 +59,15 @@ def severities(frame: pd.DataFrame, change: Change, resolved: Mapping[str, int])
 
 
 def worst(table: pa.Table, frame: pd.DataFrame, limit: int) -> tuple[FindingRow, ...]:
-    """The worst findings: by severity, those new first, then those in most places."""
+    """The worst findings: by severity, each rule's first before any rule's second.
+
+    Of one rule those new come first, then those in most places.
+    """
     fails = failing(frame)
-    order = fails.assign(rank=_rank(fails["severity"]), new=fails["change"] != "opened", spread=-fails["places"])
-    return rows(table, order.sort_values(["rank", "new", "spread"], kind="stable").head(limit).index)
+    order = fails.assign(rank=_rank(fails["severity"]), old=fails["change"] != "opened", spread=-fails["places"])
+    order = order.sort_values(["rank", "old", "spread"], kind="stable")
+    order = order.assign(nth=order.groupby("rule_id").cumcount()).sort_values(["rank", "nth", "old", "spread"], kind="stable")
+    return rows(table, order.head(limit).index)
 
 
 def waived(table: pa.Table, frame: pd.DataFrame, limit: int) -> tuple[FindingRow, ...]:
@@ -76,16 +81,16 @@ def by_rule(result: AuditResult, table: pa.Table, frame: pd.DataFrame, shown: in
     verdicts = _verdicts(result.outcomes)
     sampled = fails.groupby("rule_id").head(shown)
     examples = dict(zip(sampled["key"], rows(table, sampled.index), strict=True))
-    groups = [
-        _rule(str(rule_id), part, result.manifest.rules.get(str(rule_id), {}), verdicts.get(str(rule_id), {}), examples, shown)
-        for rule_id, part in fails.groupby("rule_id")
-    ]
+    groups = []
+    for rule_id, part in fails.groupby("rule_id"):
+        name, shown_rows = str(rule_id), tuple(examples[key] for key in part["key"].head(shown))
+        groups.append(_rule(name, part, result.manifest.rules.get(name, {}), verdicts.get(name, {}), shown_rows))
     return tuple(sorted(groups, key=lambda g: (SEVERITIES.index(g.severity), -g.assets, g.rule_id)))
 
 
 def _rule(
-    rule_id: str, part: pd.DataFrame, rule: Mapping[str, Any], verdicts: Mapping[str, int], examples: Mapping[Hashable, FindingRow], shown: int
-) -> RuleGroup:  # fmt: skip
+    rule_id: str, part: pd.DataFrame, rule: Mapping[str, Any], verdicts: Mapping[str, int], examples: tuple[FindingRow, ...]
+) -> RuleGroup:
     document, url = citation(rule.get("citation"))
     owners = part["owner"].value_counts(dropna=False)
     return RuleGroup(
@@ -100,13 +105,13 @@ def _rule(
         passed=verdicts.get(Outcome.PASS, 0),
         waived=verdicts.get(Outcome.WAIVED, 0),
         unknown=verdicts.get(Outcome.UNKNOWN, 0),
-        owners=tuple((None if pd.isna(name) else str(name), int(number)) for name, number in owners.items()),  # type: ignore[call-overload]
+        owners=tuple((None if pd.isna(name) else str(name), int(number)) for name, number in owners.items()),
         remediation=str(rule.get("remediation") or ""),
         citation=document,
         citation_url=url,
         unverified=bool(rule.get("unverified")),
         why=str(rule.get("why") or ""),
-        examples=tuple(examples[key] for key in part["key"].head(shown)),
+        examples=examples,
     )
 
 
@@ -125,7 +130,7 @@ def by_owner(frame: pd.DataFrame) -> tuple[OwnerGroup, ...]:
     for owner, part in failing(frame).groupby("owner", dropna=False):
         numbers = {str(k): int(v) for k, v in part["severity"].value_counts().items()}
         opened = int((part["change"] == "opened").sum())
-        name = None if pd.isna(owner) else str(owner)  # type: ignore[call-overload]
+        name = None if pd.isna(owner) else str(owner)
         groups.append(OwnerGroup(name, numbers, len(part), part["asset_id"].nunique(), part["rule_id"].nunique(), opened))
     return tuple(sorted(groups, key=lambda g: ([-g.counts.get(s, 0) for s in SEVERITIES], g.owner or "")))
 
@@ -144,7 +149,7 @@ def finding(row: Mapping[str, Any]) -> FindingRow:
 
 
 def _rank(severity: pd.Series[str]) -> pd.Series[int]:
-    return severity.map({name: number for number, name in enumerate(SEVERITIES)})
+    return severity.map({name: number for number, name in enumerate(SEVERITIES)}).astype(int)  # also where there is no row
 
 
 def _verdicts(outcomes: pa.Table) -> dict[str, dict[str, int]]:
