@@ -31,26 +31,26 @@ with DAG(
     ),
 ):
 
-    @task(multiple_outputs=True)
-    def plan(**context: Any) -> dict[str, Any]:
-        """Find what there is to judge and cut it into shards."""
+    @task
+    def plan(**context: Any) -> list[dict[str, Any]]:
+        """Find what there is to judge and cut it into shards; none where there is nothing to do."""
         from keymuster.orchestration import tasks  # noqa: PLC0415 (nothing heavy at parse time)
 
         return tasks.audit_plan(context)
 
     @task(map_index_template="{{ shard_name }}")
-    def judge(shard: dict[str, int], plans: list[dict[str, Any]], **context: Any) -> None:
+    def judge(shard: dict[str, Any], **context: Any) -> None:
         """Judge one shard."""
         from keymuster.orchestration import tasks  # noqa: PLC0415 (nothing heavy at parse time)
 
-        context["shard_name"] = tasks.audit_shard(shard, plans)
+        context["shard_name"] = tasks.audit_shard(shard)
 
     @task(outlets=[AUDITS])
-    def conclude(plans: list[dict[str, Any]]) -> list[str]:
+    def conclude(shards: list[dict[str, Any]]) -> list[str]:
         """Merge the shards, score the frameworks, move the ledger. Returns the addresses of the audits."""
         from keymuster.orchestration import tasks  # noqa: PLC0415 (nothing heavy at parse time)
 
-        return tasks.audit_conclude(plans)
+        return tasks.audit_conclude(shards)
 
     planned = plan()
-    judge.partial(plans=planned["plans"]).expand(shard=planned["shards"]) >> conclude(planned["plans"])
+    judge.expand(shard=planned) >> conclude(planned)

@@ -7,7 +7,7 @@ What comes out is handed on, never returned from a task: a returned value lands 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from sqlalchemy.engine import make_url
@@ -40,7 +40,8 @@ def fields(name: str, kind: type[BaseModel]) -> dict[str, Any]:
     values = {key: value for key, value in given.extra_dejson.items() if key in known}
     secrets = [key for key, info in known.items() if is_secret(info.annotation) and key not in values and key not in _DATABASE]
     if given.password and secrets:
-        values[secrets[0]] = given.password
+        several = get_origin(known[secrets[0]].annotation) is tuple
+        values[secrets[0]] = [given.password] if several else given.password
     for names, value in ((_LOGIN, given.login), (_ADDRESS, _address(given)), (_DATABASE, _database(given)), (("port",), given.port)):
         name_of_field = next((key for key in names if key in known), None)
         if value and name_of_field is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fsspec  # type: ignore[import-untyped]
+import fsspec
 
 from keymuster.orchestration.tasks import place
 from keymuster.orchestration.workplace import Workplace

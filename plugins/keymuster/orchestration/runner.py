@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from keymuster.errors import KeymusterError
+from keymuster.errors import ConfigurationError, KeymusterError
 from keymuster.model import Severity
 from keymuster.orchestration import airflow_home, services
 from keymuster.settings import settings
@@ -45,7 +45,7 @@ def up(given: argparse.Namespace, console: Console) -> int:
         return 0
     port = services.free_port(given.port or 8080)
     if given.port and port != given.port:
-        raise services.ConfigurationError(f"port {given.port} on 127.0.0.1 is taken; choose another with PORT=, or none")
+        raise ConfigurationError(f"port {given.port} on 127.0.0.1 is taken; choose another with PORT=, or none")
     database = home / "airflow" / "airflow.db"
     environ = {**os.environ, **airflow_home.environment(home, tuple(given.estates), database)}  # noqa: TID251 (Airflow's configuration)
     with console.status("starting Airflow") as status:

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from keymuster.audit import Plan
+from keymuster.audit_plan import Plan
 from keymuster.model import SnapshotRef
 from keymuster.orchestration import as_of, connections, steps
 from keymuster.orchestration.workplace import Secrets, Workplace
@@ -33,29 +33,29 @@ def gate(ref: Mapping[str, Any]) -> dict[str, Any]:
     return steps.settle(place(), SnapshotRef.from_json(ref)).as_json()
 
 
-def audit_plan(context: Mapping[str, Any]) -> dict[str, Any]:
-    """Task `plan` of `audit`: {plans, shards}; both empty where there is nothing to do."""
+def audit_plan(context: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Task `plan` of `audit`: one {plan, shard} a shard; none where there is nothing to do."""
     run = as_of.resolve(context)
     wanted = context["params"].get("estate")
     names = [wanted] if wanted else [estate.name for estate in place().estates]
     due = [name for name in names if run.asked or wanted or steps.is_due(place(), name, run.instant)]
-    for name in set(names) - set(due):
+    for name in (name for name in names if name not in due):
         log.info("estate %s: nothing to do: the newest audit has judged all that is there", name)
-    plans = [steps.audit_plan(place(), name, run.instant, run.kind) for name in due]
-    shards = [{"plan": number, "shard": shard} for number, plan in enumerate(plans) for shard in range(plan.shards)]
-    return {"plans": [plan.as_json() for plan in plans], "shards": shards}
+    planned = [steps.audit_plan(place(), name, run.instant, run.kind) for name in due]
+    # An audit that is there already has no shards; it still goes through once, should its conclusion have failed half-way.
+    return [{"plan": plan.as_json(), "shard": shard} for plan in planned if plan for shard in range(max(plan.shards, 1))]
 
 
-def audit_shard(shard: Mapping[str, int], plans: list[dict[str, Any]]) -> str:
+def audit_shard(shard: Mapping[str, Any]) -> str:
     """Task `judge` of `audit`. Returns the shard's name for the UI."""
-    plan = Plan.from_json(plans[shard["plan"]])
+    plan = Plan.from_json(shard["plan"])
     steps.audit_shard(place(), plan, shard["shard"])
-    return f"{plan.estate} {shard['shard'] + 1} of {plan.shards}"
+    return f"{plan.estate} {shard['shard'] + 1} of {max(plan.shards, 1)}"
 
 
-def audit_conclude(plans: list[dict[str, Any]]) -> list[str]:
+def audit_conclude(shards: list[dict[str, Any]]) -> list[str]:
     """Task `conclude` of `audit`."""
-    return [steps.audit_conclude(place(), Plan.from_json(plan)) for plan in plans]
+    return [steps.audit_conclude(place(), Plan.from_json(shard["plan"])) for shard in shards if shard["shard"] == 0]
 
 
 def sweep(context: Mapping[str, Any]) -> None:

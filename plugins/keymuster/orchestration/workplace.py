@@ -8,15 +8,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from keymuster import content, registry
+from keymuster.errors import ConfigurationError
+from keymuster.model import Delta
 from keymuster.orchestration.estate import Estate, Station, estate_named, load_estates, station_named
 from keymuster.settings import Settings, settings
 
 if TYPE_CHECKING:
     from keymuster.frameworks import Framework
     from keymuster.ledger import Ledger
+    from keymuster.results import AuditResult
     from keymuster.rules import Rule
     from keymuster.store import Store
     from keymuster.waivers import Waiver
@@ -29,6 +32,11 @@ class Content:
     rules: tuple[Rule, ...]
     frameworks: tuple[Framework, ...]
     waivers: tuple[Waiver, ...]
+
+    @property
+    def parts(self) -> tuple[tuple[Rule, ...], tuple[Framework, ...], tuple[Waiver, ...]]:
+        """In the order in which an audit takes them."""
+        return self.rules, self.frameworks, self.waivers
 
 
 @dataclass(frozen=True)
@@ -104,11 +112,28 @@ class Workplace:
         kind = registry.load("sources", station.source).Settings
         return station.settings_of(self.secrets.fields(station.connection, kind) if station.connection else {})
 
-    def tracker_settings(self) -> BaseModel:
-        """The settings of the ticket system: from its connection; the folder of `files` lies below the home."""
+    def tracker_settings(self) -> BaseModel | None:
+        """The settings of the ticket system: from its connection; the folder of `files` lies below the home. None for `none`."""
+        if self.knobs.tracker == "none":
+            return None
         kind: type[BaseModel] = registry.load("trackers", self.knobs.tracker).Settings
         name = self.knobs.tracker_connection
         given = dict(self.secrets.fields(name, kind)) if name else {}
         if "folder" in kind.model_fields:
             given.setdefault("folder", self.knobs.home / "tickets")
-        return kind.model_validate(given)
+        try:
+            return kind.model_validate(given)
+        except ValidationError as error:
+            first = error.errors(include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ConfigurationError(
+                f"tracker {self.knobs.tracker!r}: {where}: {first['msg']}; the Airflow connection {name!r} (KEYMUSTER_TRACKER_CONNECTION) "
+                f"must give {', '.join(kind.model_fields)}"
+            ) from None
+
+    def delta(self, result: AuditResult) -> Delta:
+        """What changed since the live audit before this one; everything is opened in the first."""
+        from keymuster.delta import compare  # noqa: PLC0415 (pyarrow)
+
+        earlier = [a.uri for a in self.ledger.history(result.manifest.estate) if a.as_of < result.manifest.as_of]
+        return compare(self.store.get_audit(earlier[-1]) if earlier else None, result)

@@ -20,8 +20,8 @@ class ReportFolder:
 
     @property
     def day(self) -> str:
-        """The day it is about: names begin with the instant."""
-        return self.name[:10]
+        """The day it is about: names begin with the instant, e.g. `20261105T040000000000Z-<key>`."""
+        return f"{self.name[:4]}-{self.name[4:6]}-{self.name[6:8]}"
 
 
 def listing(root: Path, newest: int = 50) -> dict[str, list[ReportFolder]]:
