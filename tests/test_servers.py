@@ -53,7 +53,7 @@ def test_openbao_issues_and_lists(openbao):
 
 def test_slapd_speaks_plain_and_verified_tls(slapd):
     tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=str(slapd.ca))
-    with ldap3.Connection(ldap3.Server(slapd.ldaps_url, tls=tls), slapd.bind_dn, slapd.password, auto_bind=True) as connection:
+    with ldap3.Connection(ldap3.Server(slapd.ldaps_url, tls=tls), slapd.bind_dn, slapd.password) as connection:
         connection.search(slapd.base_dn, "(objectClass=organizationalUnit)")
         assert len(connection.entries) == 2
 

@@ -28,10 +28,17 @@ class Slapd:
     ldaps_url: str
     ca: Path
     """PEM of the CA that signed the server's certificate."""
+    reader_dn: str = f"cn=reader,{BASE}"
+    """An account to which limits apply; the other one is exempt from them."""
+    reader_password: str = "reader-secret"
+
+    def connected(self) -> ldap3.Connection:
+        """A connection that may write, to be used in a `with` statement (one that is bound before it would stay open after it)."""
+        return ldap3.Connection(ldap3.Server(self.url, get_info=ldap3.NONE), self.bind_dn, self.password)
 
     def add(self, entries: Sequence[tuple[str, list[str], dict[str, Any]]]) -> None:
         """Add (DN, object classes, attributes) online: overlays see them, as they would not with slapadd."""
-        with ldap3.Connection(ldap3.Server(self.url), self.bind_dn, self.password, auto_bind=True) as connection:
+        with self.connected() as connection:
             for name, classes, attributes in entries:
                 if not connection.add(name, classes, attributes):
                     raise AssertionError(f"{name}: {connection.result}")
@@ -72,6 +79,8 @@ def start_slapd(folder: Path, *options: str, config: str = "") -> Iterator[Slapd
     with running(argv, lambda: answers_tcp(plain) and answers_tcp(secure), folder):
         server.add([(BASE, ["dcObject", "organization"], {"o": "Lab"})])
         server.add([(f"ou={name},{BASE}", ["organizationalUnit"], {}) for name in ("people", "groups")])
+        reader = {"userPassword": server.reader_password}
+        server.add([(server.reader_dn, ["organizationalRole", "simpleSecurityObject"], reader)])
         yield server
 
 
