@@ -38,7 +38,7 @@ def spki_of_public_file(path: Path) -> bytes:
     return subprocess.run(["openssl", "pkey", "-pubin", "-outform", "DER"], input=pem, check=True, capture_output=True).stdout
 
 
-@pytest.mark.parametrize("kind", [["rsa", "1024"], ["rsa", "3072"], ["ecdsa", "256"], ["ecdsa", "384"], ["ecdsa", "521"], ["ed25519"]])
+@pytest.mark.parametrize("kind", [["rsa", "1024"], ["rsa", "2048"], ["ecdsa", "256"], ["ecdsa", "384"], ["ecdsa", "521"], ["ed25519"]])
 @pytest.mark.parametrize("passphrase", ["", "a passphrase"])
 def test_private_keys_are_known_by_their_public_half(tmp_path: Path, kind: list[str], passphrase: str) -> None:
     home = ssh_home(tmp_path)
@@ -301,3 +301,20 @@ def test_a_whole_host(tmp_path: Path) -> None:
         "private",
     ]
     assert (problems, coverage.complete) == ([], True)
+
+
+def test_copies_of_other_hosts_leave_this_machine_out(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        system, home = tmp_path / "hosts" / name / "etc" / "ssh", tmp_path / "hosts" / name / "home" / "deploy" / ".ssh"
+        system.mkdir(parents=True)
+        home.mkdir(parents=True)
+        keygen(system / "ssh_host_ed25519_key", "-t", "ed25519")
+        (home / "authorized_keys").write_text(keygen(tmp_path / name, "-t", "ed25519"))
+    items = list(ssh_files.collect(ssh_files.Settings(paths=(tmp_path / "hosts",))))
+    records = [i for i in items if isinstance(i, Record)]
+    assert (
+        sorted((r.attributes["kind"], r.attributes["account"]) for r in records if r.attributes["account"])
+        == [("authorized", "deploy")] * 2
+    )
+    assert sorted(r.attributes["kind"] for r in records) == ["authorized", "authorized", "host", "host"]
+    assert items[-1].complete

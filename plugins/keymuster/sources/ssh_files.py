@@ -6,7 +6,7 @@ import os
 import pwd
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    paths: tuple[Path, ...] = Field(
+        default=(), description="Folders with copies of hosts' files (images, exports). If any is named, this machine itself is left out."
+    )
     system: tuple[Path, ...] = Field(
         default=(Path("/etc/ssh"),), description="Files, folders and patterns of host keys and CA keys; they need not exist."
     )
@@ -96,6 +99,15 @@ class Look:
 def collect(settings: Settings) -> Iterator[Record | Problem | Coverage]:
     """The daemon and its files first, then account by account."""
     muster = Muster(ZoneInfo(settings.time_zone))
+    if settings.paths:
+        walk = Walk([str(p) for p in settings.paths], (), (), settings.max_bytes, 32, settings.max_files, tally=muster.tally)
+        yield from _walked(walk, Look(), muster)
+    else:
+        yield from _this_machine(settings, muster)
+    yield muster.tally.coverage()
+
+
+def _this_machine(settings: Settings, muster: Muster) -> Iterator[Record | Problem]:
     config = _sshd_config.Config()
     if settings.sshd_config is not None and (settings.sshd_config.exists() or "sshd_config" in settings.model_fields_set):
         config = _sshd_config.read(settings.sshd_config)
@@ -105,11 +117,15 @@ def collect(settings: Settings) -> Iterator[Record | Problem | Coverage]:
     }
     places = [*(str(p) for p in settings.system), *sorted(frozenset().union(*named.values()))]
     places += [f"{p}.pub" for p in sorted(named["hostkey"])]
-    yield from _walked(places, Look(authorities=named["trustedusercakeys"], host_keys=named["hostkey"]), settings, muster)
+    yield from _walked(_near(places, settings, muster), Look(authorities=named["trustedusercakeys"], host_keys=named["hostkey"]), muster)
     for account, home in sorted(_homes(settings).items()):
         entries = frozenset(_entries(home, account, config))
-        yield from _walked([f"{home}/.ssh", *sorted(entries)], Look(account, entries), settings, muster)
-    yield muster.tally.coverage()
+        yield from _walked(_near([f"{home}/.ssh", *sorted(entries)], settings, muster), Look(account, entries), muster)
+
+
+def _near(places: Sequence[str], settings: Settings, muster: Muster) -> Walk:
+    """A shallow walk over places that need not exist."""
+    return Walk((), places, (), settings.max_bytes, 4, settings.max_files, tally=muster.tally)
 
 
 def _daemon(settings: Settings, config: _sshd_config.Config, muster: Muster) -> Iterator[Record | Problem]:
@@ -144,13 +160,13 @@ def _entries(home: str, account: str, config: _sshd_config.Config) -> Iterator[s
             yield path if path.startswith("/") else f"{home}/{path}"
 
 
-def _walked(places: Sequence[str], look: Look, settings: Settings, muster: Muster) -> Iterator[Record | Problem]:
-    walk = Walk((), places, (), settings.max_bytes, 4, settings.max_files, tally=muster.tally)
+def _walked(walk: Walk, look: Look, muster: Muster) -> Iterator[Record | Problem]:
     for item in walk.files():
         if isinstance(item, Problem):
             yield item
         else:
-            yield from _from_file(item, look, muster)
+            above = re.search(r"([^/]+)/\.ssh/", item.path)
+            yield from _from_file(item, look if look.account or not above else replace(look, account=shown(above[1])), muster)
 
 
 def _from_file(file: File, look: Look, muster: Muster) -> Iterator[Record | Problem]:
