@@ -268,7 +268,8 @@ def _asked(name: str, frame: pd.DataFrame, group: list[Demand]) -> list[dict[str
 
 def _columns(data: pa.Table | None) -> pd.DataFrame:
     """The shape of a table as rows of a frame: `name: type`."""
-    names = [] if data is None else [f"{f.name}: {f.type}" for f in data.schema]
+    # Parquet calls the items of a list `element`, Arrow calls them `item`; it is the same type.
+    names = [] if data is None else [f"{f.name}: {f.type}".replace("<element: ", "<item: ") for f in data.schema]
     return pd.DataFrame({"column": pd.Series(names, dtype="str")})
 
 
