@@ -87,12 +87,13 @@ class Ledger:
         return self._instants(func.min(findings.c.open_since, type_=Instant), keys, estate)
 
     def resolved_with_ticket(self, estate: str, tracker: str) -> tuple[str, ...]:
-        """Keys that this estate has resolved, that no estate has standing, and whose ticket is not closed yet."""
+        """Keys that this estate has resolved, that no estate has standing, and whose ticket is open or asks for a waiver."""
+        alive = (tickets.c.state != "closed") | tickets.c.waiver_requested_at.is_not(None)
         standing = select(findings.c.finding_key).where(findings.c.state != "resolved")
         query = (
             select(findings.c.finding_key)
             .join(tickets, tickets.c.finding_key == findings.c.finding_key)
-            .where(findings.c.estate == estate, findings.c.state == "resolved", tickets.c.tracker == tracker, tickets.c.state != "closed")
+            .where(findings.c.estate == estate, findings.c.state == "resolved", tickets.c.tracker == tracker, alive)
             .where(findings.c.finding_key.not_in(standing))
         )
         with self._database.read() as connection:
@@ -160,10 +161,10 @@ class Ledger:
         with self._database.write() as connection:
             return ledger_tickets.move(connection, tracker, key, version=version, event=event, now=now, detail=detail, **values)
 
-    def gather(self, tracker: str, keys: Sequence[str], *, estate: str, told: str, ref: str, now: datetime) -> None:
+    def gather(self, tracker: str, keys: Sequence[str], *, estate: str, told: str, now: datetime) -> None:
         """See `ledger_tickets.gather`."""
         with self._database.write() as connection:
-            ledger_tickets.gather(connection, tracker, keys, estate=estate, told=told, ref=ref, now=now)
+            ledger_tickets.gather(connection, tracker, keys, estate=estate, told=told, now=now)
 
     def scatter(self, tracker: str, keys: Iterable[str]) -> None:
         """See `ledger_tickets.scatter`."""

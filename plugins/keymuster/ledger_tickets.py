@@ -38,7 +38,7 @@ def reserve(connection: Connection, tracker: str, key: str, *, estate: str, told
         moved = 1 if done.rowcount == 1 else None
     else:
         before = row(connection, tracker, key)
-        previous = before and (before.ref or before.previous_ref)
+        previous = (before.ref or before.previous_ref) if before and before.state != "overflow" else None
         values = {"state": "reserved", "ref": None, "previous_ref": previous, "reserved_at": now, "sent_at": None, "told": told}
         moved = _update(connection, tracker, key, version, values)
     if moved:
@@ -68,9 +68,9 @@ def release(connection: Connection, tracker: str, key: str, *, version: int, now
     log(connection, tracker, key, now=now, event="released", ref=before.previous_ref, detail=detail)
 
 
-def gather(connection: Connection, tracker: str, keys: Sequence[str], *, estate: str, told: str, ref: str, now: datetime) -> None:
+def gather(connection: Connection, tracker: str, keys: Sequence[str], *, estate: str, told: str, now: datetime) -> None:
     """Note many findings as standing in the overflow ticket; those that have a row already stay as they are."""
-    same = {"tracker": tracker, "estate": estate, "state": "overflow", "ref": ref, "reserved_at": now, "told": told}
+    same = {"tracker": tracker, "estate": estate, "state": "overflow", "reserved_at": now, "told": told}
     values = [{**same, "finding_key": key, "reopens": 0, "version": 1} for key in keys]
     if values:
         connection.execute(_ignoring(connection, tickets), values)
