@@ -35,7 +35,7 @@ DOC = (
     "`misordered` if a certificate does not certify the one before it, `untrusted` if the inventory's issuers reach no root either, "
     "`unapproved_root` if the only root is neither on a root list nor named by policy; null without leaf, or while policy names no roots."
 )
-POSITION = r"^(?P<base>.*)[#/ ](?:chain[#/: ]?)?(?P<position>\d+)$"
+POSITION = r"^(?P<base>.*)#(?P<position>\d+)$"
 """Locator of a chain certificate: the endpoint's, and its place in the chain as sent."""
 Chain = tuple[str, ...]
 
