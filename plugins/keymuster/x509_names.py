@@ -14,8 +14,11 @@ Relative = tuple[str, tuple[str, ...], bool]
 
 _names: dict[bytes, Name] = {}
 _relatives: dict[bytes, Relative] = {}
-_ENCODINGS = {12: "utf-8", 18: "utf-8", 19: "utf-8", 20: "utf-8", 22: "utf-8", 26: "utf-8", 28: "utf-32-be", 30: "utf-16-be"}
+_ENCODINGS = {12: "utf-8", 18: "utf-8", 19: "utf-8", 20: "utf-8", 22: "utf-8", 26: "utf-8", 28: "utf-32-be", 30: "utf-16-be",
+              4: "utf-8", 23: "utf-8", 24: "utf-8"}  # fmt: skip
 """String types; those of one octet a character are read as UTF-8, a superset of what they may hold."""
+_NO_STRINGS = (4, 23, 24)
+"""OCTET STRING and times: shown as the text that they hold, but no attribute of a name may be one."""
 _TELETEX, _UNIQUE_IDENTIFIER = 20, bytes.fromhex("55042d")
 _SPECIAL = str.maketrans({
     "\\": "\\\\", '"': '\\"', "+": "\\+", ",": "\\,", ";": "\\;", "<": "\\<", ">": "\\>", "\0": "\\00",
@@ -81,7 +84,7 @@ def _value(oid: bytes, raw: bytes) -> tuple[str, bool]:
     if end != len(raw) or tag not in _ENCODINGS:
         return f"#{raw.hex()}", end == len(raw) and tag == 3 and oid == _UNIQUE_IDENTIFIER
     try:
-        return _escaped(content.decode(_ENCODINGS[tag])), True
+        return _escaped(content.decode(_ENCODINGS[tag])), tag not in _NO_STRINGS
     except UnicodeDecodeError:
         return (_escaped(content.decode("latin-1")), True) if tag == _TELETEX else (f"#{raw.hex()}", False)
 

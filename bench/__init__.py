@@ -1,0 +1,1 @@
+"""Speed and memory of keymuster beside its peers, in one run: `make bench`."""
