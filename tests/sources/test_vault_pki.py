@@ -224,6 +224,11 @@ def test_a_wrong_secret_id_is_refused(approle):
     assert "hunter2" not in str(caught.value)
 
 
+def test_a_connection_with_login_and_password_is_an_approle():
+    settings = Settings(url="http://127.0.0.1:1", role_id="r", token="s")
+    assert (settings.token, settings.secret_id.get_secret_value()) == (None, "s")
+
+
 def test_without_credentials_it_says_what_is_missing(openbao):
     with pytest.raises(Refused, match="role_id"):
         list(collect(Settings(url=openbao.url)))

@@ -237,7 +237,7 @@ def connect(settings: Any) -> Live:
     with translated("client"):
         client = boto3.client(
             "iam",
-            region_name=settings.region,
+            region_name=settings.region_name,
             endpoint_url=settings.endpoint_url or None,
             aws_access_key_id=settings.access_key_id or None,
             aws_secret_access_key=secret.get_secret_value() if secret else None,

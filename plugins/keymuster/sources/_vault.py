@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
@@ -46,6 +46,14 @@ class Access(BaseModel):
     )
     timeout_seconds: int = Field(default=30, ge=1, description="Wait at most this long for an answer.")
     workers: int = Field(default=8, ge=1, le=64, description="Certificates asked for at the same time.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _login_and_password(cls, values: Any) -> Any:
+        """A connection with a log-in (the role id) and a password holds the secret id, not a token, in its password."""
+        if isinstance(values, dict) and values.get("role_id") and values.get("token") and not values.get("secret_id"):
+            return {**values, "secret_id": values["token"], "token": None}
+        return values
 
 
 class Vault:

@@ -66,7 +66,7 @@ class Settings(BaseModel):
     access_key_id: str = Field(default="", description="Access key; empty: boto3 looks in the environment and asks the machine's role.")
     secret_access_key: SecretStr | None = Field(default=None, description="Secret of the access key.")
     session_token: SecretStr | None = Field(default=None, description="Token of temporary credentials.")
-    region: str = Field(default="us-east-1", description="Region that signs the calls; IAM itself is global.")
+    region_name: str = Field(default="us-east-1", description="Region that signs the calls; IAM itself is global.")
     endpoint_url: str = Field(default="", description="Another endpoint, e.g. of a VPC or of another partition.")
     ca_bundle: Path | None = Field(default=None, description="PEM file of CAs that may sign the endpoint's certificate.")
     timeout_seconds: int = Field(default=30, ge=1, description="Wait at most this long for an answer.")
