@@ -1,0 +1,5 @@
+"""`python -m keymuster` is `keymuster`."""
+
+from keymuster.cli import main
+
+main()
