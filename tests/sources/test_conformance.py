@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, get_args
 
 import pytest
@@ -13,6 +14,7 @@ from tests.sources import conformance as kit
 
 from keymuster import registry
 from keymuster.model import Coverage, Problem, Record
+from keymuster.normalise import normalise
 from keymuster.schema import tables
 
 NAMES = registry.listing("sources")
@@ -142,6 +144,16 @@ def test_collecting_again_gives_the_same(played: kit.Played) -> None:
 
     if played.case.repeatable:
         assert plain(played.items) == plain(played.again)
+
+
+def test_the_normaliser_takes_everything(played: kit.Played) -> None:
+    as_of = datetime(2026, 11, 23, tzinfo=UTC)
+    made = normalise(played.items, station="it", source=played.name, as_of=as_of, delivers=played.module.DELIVERS)
+    ours = {p.code for p in made.problems} - {p.code for p in played.problems}
+    assert ours & {"attribute_unknown", "attribute_invalid", "locator_duplicate", "table_unknown", "coverage_missing"} == set()
+    assert {t: made.tables[t].num_rows for t in played.case.expects if made.tables[t].num_rows < played.case.expects[t]} == {}
+    for name, table in made.tables.items():
+        assert table["asset_id"].null_count == 0, f"a row of {name} has no identity"
 
 
 def test_every_case_belongs_to_a_source() -> None:
