@@ -124,8 +124,8 @@ def permissive_context() -> ssl.SSLContext:
 class Session:
     """Asks one target; every step is bounded in time."""
 
-    def __init__(self, target: Target, context: ssl.SSLContext, timeout: float, *, enumerate_suites: bool) -> None:
-        self.target, self.context, self.timeout, self.enumerate_suites = target, context, timeout, enumerate_suites
+    def __init__(self, target: Target, context: ssl.SSLContext, timeout: float) -> None:
+        self.target, self.context, self.timeout = target, context, timeout
         self.seen = Seen(target)
         self.is_connected = False
 
@@ -204,8 +204,6 @@ class Session:
             left.remove(answer.suite)
             self.seen.suites += [answer.suite] if answer.suite not in self.seen.suites else []
             self.seen.dh_bits += [answer.dh_bits] if answer.dh_bits else []
-            if not self.enumerate_suites:
-                break
         if version == "TLSv1.3" and version in self.seen.versions:
             await self._finite_groups()
 

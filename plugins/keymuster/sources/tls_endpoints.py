@@ -52,7 +52,6 @@ class Settings(BaseModel):
         default={21: "ftp", 25: "smtp", 587: "smtp", 110: "pop3", 143: "imap", 389: "ldap", 5432: "postgres"},
         description="Ports on which TLS begins inside another protocol, and which one.",
     )
-    enumerate_suites: bool = Field(default=True, description="Ask for every cipher suite: one more connection for each that is accepted.")
     timeout_seconds: float = Field(default=5.0, gt=0, le=120, description="Longest time of one connection, from connect to answer.")
     concurrency: int = Field(default=50, ge=1, le=1000, description="Targets asked at the same time.")
     max_targets: int = Field(default=1_000_000, ge=1, description="Most targets; beyond that the listing is cut.")
@@ -142,7 +141,7 @@ async def _ask(chunk: Sequence[Target], settings: Settings, context: Any) -> lis
 
     async def one(target: Target) -> Seen:
         async with slots:
-            return await Session(target, context, settings.timeout_seconds, enumerate_suites=settings.enumerate_suites).run()
+            return await Session(target, context, settings.timeout_seconds).run()
 
     return await asyncio.gather(*(one(t) for t in chunk))
 
