@@ -39,11 +39,11 @@ with DAG(
         return tasks.audit_plan(context)
 
     @task(map_index_template="{{ shard_name }}")
-    def judge(shard: dict[str, Any], **context: Any) -> None:
+    def judge(shard: dict[str, Any]) -> None:
         """Judge one shard."""
         from keymuster.orchestration import tasks  # noqa: PLC0415 (nothing heavy at parse time)
 
-        context["shard_name"] = tasks.audit_shard(shard)
+        tasks.audit_shard(shard)
 
     @task(outlets=[AUDITS])
     def conclude(shards: list[dict[str, Any]]) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from keymuster.audit_plan import Plan
@@ -46,11 +47,11 @@ def audit_plan(context: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"plan": plan.as_json(), "shard": shard} for plan in planned if plan for shard in range(max(plan.shards, 1))]
 
 
-def audit_shard(shard: Mapping[str, Any]) -> str:
-    """Task `judge` of `audit`. Returns the shard's name for the UI."""
+def audit_shard(shard: Mapping[str, Any]) -> None:
+    """Task `judge` of `audit`; names its shard for the UI."""
     plan = Plan.from_json(shard["plan"])
+    get_current_context()["shard_name"] = f"{plan.estate} {shard['shard'] + 1} of {max(plan.shards, 1)}"  # type: ignore[typeddict-unknown-key]
     steps.audit_shard(place(), plan, shard["shard"])
-    return f"{plan.estate} {shard['shard'] + 1} of {max(plan.shards, 1)}"
 
 
 def audit_conclude(shards: list[dict[str, Any]]) -> list[str]:
