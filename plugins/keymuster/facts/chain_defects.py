@@ -82,7 +82,7 @@ class _Judge:
         self.certificates: dict[str, x509.Certificate] = {}
 
     def defects(self, chain: Chain) -> list[str] | None:
-        """Defects of one chain as sent, leaf first; None if the leaf's DER was not kept or the approval of its root is left open."""
+        """Defects of one chain as sent, leaf first; None if the leaf's DER was not kept, or if only policy could say whom to trust."""
         leaf = self.certificates.get(chain[0])
         if leaf is None:
             return None
@@ -91,7 +91,7 @@ class _Judge:
         is_complete = is_trusted or self._any.reaches(leaf, sent, self._as_of)
         is_trusted = is_trusted or self._trusted.reaches(leaf, [*sent, *self._near(leaf)], self._as_of)
         is_reached = is_complete or is_trusted or self._any.reaches(leaf, [*sent, *self._near(leaf)], self._as_of)
-        if is_reached and not is_trusted and self._is_open:
+        if not is_trusted and self._is_open:
             return None
         marks = {
             "incomplete": not is_complete and leaf.issuer != leaf.subject,
