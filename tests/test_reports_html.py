@@ -61,8 +61,8 @@ class Elements(HTMLParser):
 
 def hostile_audit(text: str) -> AuditResult:
     finding = failing(
-        "certificate.san.present", "evil", label=text, owner=text, environment=text, locators=[f"shop-tls:{text}"], observed=f"subject={text}",
-        expected=text, snapshot_uri=text,
+        "certificate.san.present", "evil", label=text, owner=text, environment=text, locators=[f"shop-tls:{text}"],
+        observed=f"subject={text}", expected=text, snapshot_uri=text,
     )  # fmt: skip
     waived = failing("key.file.private", "w", label=text, outcome="waived", waiver=text)
     unknown = [{"rule_id": "key.file.private", "station": text, "reason": text, "assets": 1}]

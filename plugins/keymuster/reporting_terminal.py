@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from keymuster.report_context import FrameworkScore, ReportContext, SeverityCount
+from keymuster.report_context import FrameworkScore, Gap, ReportContext, SeverityCount
 from keymuster.text import clip, plural, share
 
 COLOURS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "blue", "info": "dim"}
@@ -86,7 +86,7 @@ def _gaps(context: ReportContext) -> Iterable[RenderableType]:
         return
     lines = [f"station {s.station} is {s.state}: {s.reason}" for s in gaps.stations]
     lines += [f"station {s.station} did not see everything: {_coverage(s.snapshot and s.snapshot.coverage)}" for s in gaps.short]
-    lines += [f"rule {gap.what}: {gap.reason}" for gap in gaps.rules]
+    lines += _rules(gaps.rules)
     shown = [*lines[:_GAPS], *([f"and {len(lines) - _GAPS:,} more, all of them in the report"] if len(lines) > _GAPS else [])]
     for line in shown:
         yield _bullet(line)
@@ -94,6 +94,16 @@ def _gaps(context: ReportContext) -> Iterable[RenderableType]:
         reasons = "; ".join(f"{u.verdicts:,} {u.reason}" for u in gaps.unknowns[:3])
         unknown = f"{gaps.unknown_total:,} of {plural(totals.verdicts, 'verdict')} unknown{f' ({reasons})' if reasons else ''}"
         yield _bullet(unknown)
+
+
+def _rules(gaps: Iterable[Gap]) -> list[str]:
+    reasons: dict[str, list[str]] = {}
+    for gap in gaps:
+        reasons.setdefault(gap.reason, []).append(gap.what)
+    named = (
+        (f"rule {rules[0]}" if len(rules) == 1 else f"{len(rules):,} rules ({rules[0]}, …)", reason) for reason, rules in reasons.items()
+    )
+    return [f"{rules}: {reason}" for rules, reason in named]
 
 
 def _bullet(text: str) -> Table:
