@@ -158,6 +158,14 @@ def test_trust_anchors_are_told_from_installed_certificates_by_their_place(tmp_p
     assert run(tmp_path)[0]["certificates", "own.pem"].attributes == {"role": "installed"}
 
 
+def test_trust_stores_of_copied_hosts_are_known_and_servers_own_certificates_are_not_anchors(tmp_path: Path) -> None:
+    for name, text in {"usr/local/share/ca-certificates/a.crt": ROOT.pem, "etc/ssl/certs/www.pem": LEAF.pem}.items():
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    roles = {k: r.attributes["role"] for (_, k), r in run(tmp_path)[0].items()}
+    assert roles == {"usr/local/share/ca-certificates/a.crt": "trust_anchor", "etc/ssl/certs/www.pem": "installed"}
+
+
 def test_a_file_behind_many_links_is_one_sighting_and_loops_end(tmp_path: Path) -> None:
     (tmp_path / "a.pem").write_text(LEAF.pem)
     (tmp_path / "b.pem").symlink_to("a.pem")

@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import ValidationError
-from tests.certificates import spki
+from tests.certificates import authority, spki
 from tests.sources.cases.ssh_files import host, keygen
 
 from keymuster.model import Coverage, Problem, Record
@@ -310,6 +310,7 @@ def test_copies_of_other_hosts_leave_this_machine_out(tmp_path: Path) -> None:
         home.mkdir(parents=True)
         keygen(system / "ssh_host_ed25519_key", "-t", "ed25519")
         (home / "authorized_keys").write_text(keygen(tmp_path / name, "-t", "ed25519"))
+    (tmp_path / "hosts" / "one" / "tls.key").write_text(authority("Some CA").private_pem)
     items = list(ssh_files.collect(ssh_files.Settings(paths=(tmp_path / "hosts",))))
     records = [i for i in items if isinstance(i, Record)]
     assert (

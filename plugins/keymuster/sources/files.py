@@ -15,13 +15,16 @@ from keymuster.sources import _keystores, _material
 from keymuster.sources._walk import File, Walk, mode_text, shown
 
 TRUST_STORES = (
-    "/etc/ssl/certs/*",
-    "/usr/share/ca-certificates/*",
-    "/usr/local/share/ca-certificates/*",
-    "/etc/pki/ca-trust/*",
-    "/etc/ca-certificates/*",
+    "*/usr/share/ca-certificates/*",
+    "*/usr/local/share/ca-certificates/*",
+    "*/etc/ssl/certs/ca-certificates.crt",
+    "*/etc/pki/ca-trust/*",
+    "*/etc/pki/tls/certs/ca-bundle*",
+    "*/etc/ca-certificates/*",
     "*/cacerts",
 )
+"""Where Debian, Red Hat, Arch and Java keep what they trust, in copies of other hosts too. Not all of /etc/ssl/certs: servers' own
+certificates are put there as well, while its links to trusted certificates lead to the folders above."""
 OPENINGS = re.compile(rb"-----BEGIN |\A(?:\xfe\xed\xfe\xed|\xce\xce\xce\xce|\x30[\x80-\x84])")
 
 

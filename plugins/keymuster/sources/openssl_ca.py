@@ -57,6 +57,8 @@ class Muster:
 
     folder: Path
     authorities: list[x509.Certificate] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    """asset_id of each authority."""
     lists: list[_crl.List] = field(default_factory=list)
     files: dict[str, Path] = field(default_factory=dict)
     """Certificate files by serial number."""
@@ -138,6 +140,7 @@ def _authorities(settings: Settings, muster: Muster) -> Iterator[Record | Proble
         for number, (der, certificate) in enumerate(zip(ders, loaded, strict=True), start=1):
             place = name if number == 1 else f"{name}#{number}"
             muster.authorities.append(certificate)
+            muster.names.append(authority_asset_id(der))
             kind = "root" if certificate.subject == certificate.issuer else "issuing"
             yield Record("authorities", place, der, {"kind": kind})
             yield Record("certificates", place, der, {"role": "repository"})
@@ -184,8 +187,8 @@ def _issuance(entry: Entry, muster: Muster, place: str, *, is_first: bool) -> It
 
 def _both(entry: Entry | None, der: bytes, muster: Muster, place: str, path: Path | None) -> Iterator[Record | Problem]:
     loaded = _loaded(der)
-    issuer = next((a for a in muster.authorities if loaded is not None and a.subject == loaded.issuer), None)
-    authority = _only_authority(muster) if issuer is None else authority_asset_id(_der(issuer))
+    named = (n for a, n in zip(muster.authorities, muster.names, strict=True) if loaded is not None and a.subject == loaded.issuer)
+    authority = next(named, _only_authority(muster))
     if entry is not None:
         asset_id = hashlib.sha256(der).hexdigest()
         yield Record("issuances", place, None, {"authority_asset_id": authority, "certificate_asset_id": asset_id})
@@ -221,11 +224,7 @@ def _unindexed(serial: str, muster: Muster) -> Iterator[Record | Problem]:
 
 def _only_authority(muster: Muster) -> str | None:
     """The CA that keeps the database is the first one named."""
-    return authority_asset_id(_der(muster.authorities[0])) if muster.authorities else None
-
-
-def _der(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(_crl.DER)
+    return muster.names[0] if muster.names else None
 
 
 def _loaded(der: bytes) -> x509.Certificate | None:

@@ -19,6 +19,7 @@ from keymuster.sources import _der, _material, _openssh, _ssh_lines, _sshd_confi
 from keymuster.sources._walk import File, Tally, Walk, mode_text, shown
 
 HOST_KEY = re.compile(r"ssh_host_\w+_key$|ssh_host_key$")
+SSH_PLACE = re.compile(r"/(\.ssh|etc/ssh)/")
 PEM_KEY = re.compile(rb"-----BEGIN ([A-Z0-9 ]{0,20}PRIVATE KEY)-----")
 NOLOGIN = ("nologin", "false", "sync", "halt", "shutdown")
 
@@ -94,6 +95,8 @@ class Look:
     """Files that sshd reads as authorized_keys, whatever they are called."""
     authorities: frozenset[str] = frozenset()
     host_keys: frozenset[str] = frozenset()
+    is_copy: bool = False
+    """A whole file tree, in which keys for TLS lie as well; only what is plainly of SSH counts."""
 
 
 def collect(settings: Settings) -> Iterator[Record | Problem | Coverage]:
@@ -101,7 +104,7 @@ def collect(settings: Settings) -> Iterator[Record | Problem | Coverage]:
     muster = Muster(ZoneInfo(settings.time_zone))
     if settings.paths:
         walk = Walk([str(p) for p in settings.paths], (), (), settings.max_bytes, 32, settings.max_files, tally=muster.tally)
-        yield from _walked(walk, Look(), muster)
+        yield from _walked(walk, Look(is_copy=True), muster)
     else:
         yield from _this_machine(settings, muster)
     yield muster.tally.coverage()
@@ -172,7 +175,7 @@ def _walked(walk: Walk, look: Look, muster: Muster) -> Iterator[Record | Problem
 def _from_file(file: File, look: Look, muster: Muster) -> Iterator[Record | Problem]:
     """By content where that tells, by name where only the name does (authorized_keys, known_hosts, `.pub`)."""
     name, bare = Path(file.path).name, file.path.removesuffix(".pub")
-    if file.data.startswith(_openssh.MAGIC_1) or PEM_KEY.search(file.data[:8192]):
+    if file.data.startswith(_openssh.MAGIC_1) or (PEM_KEY.search(file.data[:8192]) and _is_of_ssh(file, look)):
         yield from _private(file, look, muster)
     elif name.endswith("-cert.pub"):
         yield from _lines(file, muster, look.account, "certificate")
@@ -184,6 +187,11 @@ def _from_file(file: File, look: Look, muster: Muster) -> Iterator[Record | Prob
         yield from _lines(file, muster, None, "host")  # the private half is out of reach, or kept in an agent
     elif name in {"known_hosts", "ssh_known_hosts"}:
         yield from _known_authorities(file, muster)
+
+
+def _is_of_ssh(file: File, look: Look) -> bool:
+    """Whether a private key in PEM belongs to SSH: by its place or by its form."""
+    return not look.is_copy or bool(SSH_PLACE.search(file.path)) or b"BEGIN OPENSSH PRIVATE KEY" in file.data[:8192]
 
 
 def _is_host_key(path: str, look: Look) -> bool:
