@@ -329,15 +329,9 @@ def test_serials_over_shards() -> None:
     assert run("is_issuer_serial_unique", "certificates", rows[:1], survey={"is_issuer_serial_unique": answers}) == [False]
 
 
-ROLES = dict.fromkeys(("served", "chain", "client", "trust_anchor", "client_trust"), True) | dict.fromkeys(("issued", "ct", "repository"), False)
-    "served": True,
-    "chain": True,
-    "client": True,
-    "trust_anchor": True,
-    "client_trust": True,
-    "issued": False,
-    "ct": False,
-    "repository": False,
+ROLES = {
+    **dict.fromkeys(("served", "chain", "client", "trust_anchor", "client_trust"), True),
+    **dict.fromkeys(("issued", "ct", "repository"), False),
 }
 
 
@@ -452,12 +446,6 @@ def with_scts(*stamps: tuple[str, datetime]) -> Issued:
     body = len(made).to_bytes(2, "big") + made
     octets = len(body).to_bytes(2, "big").lstrip(b"\0")
     der = b"\x04" + (octets if len(body) < 128 else bytes([0x80 + len(octets)]) + octets)
-        bytes([len(body)])
-        if len(body) < 128
-        else b"\x81" + bytes([len(body)])
-        if len(body) < 256
-        else b"\x82" + len(body).to_bytes(2, "big")
-    )
     value = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2"), der + body)
     return Builder("www.example.com").dns("www.example.com").extension(value).issue(ROOT)
 
