@@ -156,9 +156,14 @@ def test_unconfirmed_is_not_resolved_until_its_station_is_complete_again(ledger:
     [
         build([], as_of=day(1), stations=[]),
         build([], as_of=day(1), stations=[station(state="stale", reason="quarantined")]),
-        build([], as_of=day(1), not_evaluated={RULE: "the fact is unknown"}),
-        build([], as_of=day(1), rules=["tls.version.modern_only"]),
-        build([], as_of=day(1), assets=[asset_of(A)], unknowns=[{"rule_id": RULE, "station": "shop-tls", "reason": "?", "assets": 1}]),
+        build([], as_of=day(1), assets=[asset_of(A)], not_evaluated={RULE: "the fact is unknown"}),
+        build([], as_of=day(1), assets=[asset_of(A)], rules=["tls.version.modern_only"]),
+        build(
+            [],
+            as_of=day(1),
+            assets=[{**asset_of(A), "unknown_rules": [RULE]}],
+            unknowns=[{"rule_id": RULE, "station": "shop-tls", "reason": "?", "assets": 1}],
+        ),
     ],
     ids=["no station", "stale", "rule not evaluated", "rule gone", "perhaps unknown"],
 )
@@ -166,6 +171,17 @@ def test_absence_that_proves_nothing(ledger: Ledger, after) -> None:
     ledger.record(build([A]), None)
     ledger.record(after, None)
     assert states(ledger) == {A["key"]: "unconfirmed"}
+
+
+@pytest.mark.parametrize(
+    "after",
+    [build([], as_of=day(1), assets=[asset_of(A)]), build([], as_of=day(1), not_evaluated={RULE: "no station has rows of keys"})],
+    ids=["it passes now", "it is gone, and nothing is left to judge"],
+)
+def test_absence_that_proves_that_it_is_mended(ledger: Ledger, after) -> None:
+    ledger.record(build([A]), None)
+    ledger.record(after, None)
+    assert states(ledger) == {A["key"]: "resolved"}
 
 
 def test_hostile_text_is_kept_as_it_is_but_for_nul(ledger: Ledger) -> None:

@@ -138,7 +138,7 @@ def _verdict(result: AuditResult, delta: Delta | None) -> Callable[[str, str, st
     """What became of a finding that the ledger holds open and this audit does not have.
 
     The delta knows those that the audit before had. One that was unconfirmed then is in neither audit: it is resolved as soon as every
-    station that saw it is complete again and its rule was judged, without a single unknown verdict if the asset is still there.
+    station that saw it is complete again and either the asset is gone or its rule was judged and its verdict is known.
     """
     resolved, unconfirmed = (set(delta.resolved), set(delta.unconfirmed)) if delta else (set(), set())
     proves = _proof(result)
@@ -155,12 +155,13 @@ def _proof(result: AuditResult) -> Callable[[str, str, Iterable[str]], bool]:
     manifest = result.manifest
     complete = {s.station for s in manifest.stations if s.complete}
     judged = set(manifest.rules) - set(manifest.not_evaluated)
-    doubtful = set(result.unknowns["rule_id"].to_pylist())
-    assets = set(result.assets["asset_id"].to_pylist()) if doubtful else set()
+    unknown = dict[str, set[str]]()
+    for asset_id, rules in zip(result.assets["asset_id"].to_pylist(), result.assets["unknown_rules"].to_pylist(), strict=True):
+        unknown.setdefault(asset_id, set()).update(rules or ())
 
     def proves(rule_id: str, asset_id: str, stations: Iterable[str]) -> bool:
-        there = rule_id in doubtful and asset_id in assets
-        return rule_id in judged and not there and all(name in complete for name in stations)
+        passes = rule_id in judged and rule_id not in unknown.get(asset_id, ())
+        return (passes or asset_id not in unknown) and all(name in complete for name in stations)
 
     return proves
 
