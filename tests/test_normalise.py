@@ -237,7 +237,7 @@ records = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(records, max_size=8))
 def test_no_record_whatever_ends_the_run_and_none_is_lost_in_silence(items: list[Record]) -> None:
     result = run(*items, coverage=Coverage(None, len(items)))

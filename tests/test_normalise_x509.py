@@ -96,7 +96,7 @@ def mutated(draw: st.DrawFn) -> bytes:
     return bytes(der)
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(mutated())
 def test_agrees_on_broken_certificates(der: bytes) -> None:
     try:

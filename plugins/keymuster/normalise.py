@@ -116,8 +116,9 @@ def _take_in(stream: Iterable[Record | Problem | Coverage], intake: _Intake) -> 
         locator = None if item.locator is None else _clean(item.locator)
         if isinstance(item, Problem):
             intake.problems.append(Problem(item.code, locator, _clean(item.detail)))
-        elif item.table not in tables():
-            intake.problems.append(Problem("table_unknown", locator, f"the vocabulary has no table {item.table!r}"))
+        elif item.table not in tables() or item.table == "stations":
+            why = f"a source delivers no rows of {_clean(item.table)!r}"
+            intake.problems.append(Problem("table_unknown", locator, why))
             intake.unreadable += 1
         elif (item.table, str(locator)) in seen:
             why = f"another row of {item.table} has this locator; the first one counts"
