@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,8 @@ from keymuster.model import Coverage, Delta
 from keymuster.report_context import ReportContext
 from keymuster.reporting import build, templates, write
 from keymuster.results import AuditResult
+from keymuster.store import Store
+from keymuster.store_packs import encode
 from tests import audit_results as audits
 from tests.audit_results import DAY, Shelf, failing, sample, station
 
@@ -107,6 +110,31 @@ def test_a_first_audit_calls_nothing_new() -> None:
 def test_previous_can_be_chosen() -> None:
     results = [sample(as_of=DAY - n * WEEK) for n in (2, 1, 0)]
     assert build(Shelf(*results), None, results[2].uri, results[0].uri).change.before_uri == results[0].uri
+
+
+def test_a_what_if_is_nothing_to_compare_with() -> None:
+    before, supposed, after = (sample(as_of=DAY - n * WEEK, kind=kind) for n, kind in ((2, "live"), (1, "what_if"), (0, "live")))
+    report = context(before, supposed, after)
+    assert report.change.before_uri == before.uri
+    assert len(report.trend) == 2
+
+
+def test_reads_from_a_real_store(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    uris = [
+        store.put_audit(f"sample/{n}-{result.manifest.key[:8]}", as_files(result))
+        for n, result in enumerate((sample(as_of=DAY - WEEK), sample()))
+    ]
+    report = build(store, None, uris[1])
+    assert report.change.before_uri == uris[0]
+    assert report.totals == context(sample()).totals
+    assert len(write(report, tmp_path / "out")) == 4
+
+
+def as_files(result: AuditResult) -> dict[str, bytes]:
+    tables = {name: getattr(result, name) for name in ("findings", "unknowns", "outcomes", "controls", "assets")}
+    files = {f"{name}.parquet": encode(table.combine_chunks()) for name, table in tables.items()}
+    return {**files, "manifest.json": json.dumps(result.manifest.as_json()).encode()}
 
 
 def test_without_changes_it_says_so() -> None:

@@ -36,8 +36,8 @@ class History(Protocol):
         """Past live audits: `as_of` and `counts` by severity."""
         ...
 
-    def first_seen(self, keys: Iterable[str]) -> Mapping[str, datetime]:
-        """When findings were first seen, by key."""
+    def first_seen(self, keys: Iterable[str], estate: str | None = None) -> Mapping[str, datetime]:
+        """When findings were first seen in an estate, by key."""
         ...
 
 
@@ -48,7 +48,8 @@ def build(store: Audits, ledger: History | None, uri: str, previous_uri: str | N
     Without a ledger, history comes from the store.
     """
     after = store.get_audit(uri)
-    earlier = history.earlier(store, after)
+    past = history.of_ledger(ledger, after)
+    earlier = history.earlier(store, after, 1 if past else history.DEPTH)  # with a past in the ledger only to compare with
     before = store.get_audit(previous_uri) if previous_uri else next(iter(earlier), None)
     delta = compare(before, after)
     seen = history.first_seen(ledger, after, earlier)
@@ -67,7 +68,7 @@ def build(store: Audits, ledger: History | None, uri: str, previous_uri: str | N
         rules=findings.by_rule(after, table, index, shown),
         owners=findings.by_owner(index),
         waived=findings.waived(table, index, shown),
-        trend=history.trend(ledger, after, earlier, findings.counts(index)),
+        trend=history.trend(past, after, earlier, findings.counts(index)),
         expiry=expiry.calendar(after.assets, after.manifest.as_of),
         frameworks=scores.frameworks(after.controls),
         stations=after.manifest.stations,
