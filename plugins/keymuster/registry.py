@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
@@ -25,7 +25,7 @@ def listing(kind: str) -> tuple[str, ...]:
         raise ValueError(f"no kind named {kind!r}; there are {', '.join(KINDS)}")
     here = str(Path(__file__).with_name(kind))
     own = {m.name for m in pkgutil.iter_modules([here]) if not m.name.startswith("_")}
-    return tuple(sorted(own | {e.name for e in entry_points(group=f"keymuster.{kind}")}))
+    return tuple(sorted(own | set(_entries(kind))))
 
 
 @cache
@@ -33,8 +33,15 @@ def load(kind: str, name: str) -> ModuleType:
     """Import one module; NotRegistered names what there is instead. Cached: looking entry points up costs tens of milliseconds."""
     if name not in listing(kind):
         raise NotRegistered(f"no {kind.removesuffix('s')} named {name!r}; there are {', '.join(listing(kind))}")
-    for entry in entry_points(group=f"keymuster.{kind}", name=name):
+    entry = _entries(kind).get(name)
+    if entry is not None:
         module = entry.load()
         if isinstance(module, ModuleType):
             return module
     return importlib.import_module(f"keymuster.{kind}.{name}")
+
+
+@cache
+def _entries(kind: str) -> dict[str, EntryPoint]:
+    """Entry points of other packages by name. Asking for them reads the metadata of every package that is installed: once is enough."""
+    return {entry.name: entry for entry in entry_points(group=f"keymuster.{kind}")}
