@@ -290,6 +290,14 @@ def test_paths_that_no_client_takes(kind: str) -> None:
     assert defects((leaf("www.example.com", by=issuer), issuer), ISSUING, ROOT) == ["incomplete", "untrusted"]
 
 
+@pytest.mark.parametrize(("kind", "expected"), [("tls_endpoints", ["incomplete"]), ("nmap_xml", None)])
+def test_a_source_that_reports_leaves_only_tells_nothing_of_chains(kind: str, expected: list[str] | None) -> None:
+    rows = [sighting(c, locator=PLACE, role=r) for c, r in ((LEAF, "served"), (ISSUING, "issued"), (ROOT, "issued"))]
+    beside: dict[str, Any] = {"certificates": rows, "stations": [{"station": "s", "kind": kind}]}
+    endpoint = {"station": "s", "locator": PLACE, "certificate_asset_id": LEAF.fingerprint}
+    assert run("chain_defects", "endpoints", [endpoint], beside, ders=ders_of(LEAF, ISSUING, ROOT), policy=OURS) == [expected]
+
+
 def test_chains_without_leaf_or_der() -> None:
     endpoint = {"station": "s", "locator": PLACE, "certificate_asset_id": None}
     assert run("chain_defects", "endpoints", [endpoint, {"certificate_asset_id": "0" * 64}], policy=OURS) == [None, None]

@@ -6,7 +6,7 @@ Sources begin a grant's locator with both elements, for which the vocabulary has
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,8 @@ EVERYONE = frozenset({
 
 
 EVERYTHING = frozenset({"*", "*:*"})
+PERMISSIONS, GROUPS = "permissions:", "groups:"
+"""What a station tells of: permission statements, memberships of groups."""
 
 
 def tests(context: FactContext) -> dict[str, Callable[[str], bool]]:
@@ -64,30 +66,46 @@ def _word(frame: Frame, position: int) -> pa.Array:
 
 
 def survey(frames: Mapping[str, Frame], context: FactContext) -> pa.Table:
-    """Who holds what in the estate: principal, capability; and a row with null principal for every station that delivers grants."""
+    """Who holds what in the estate: principal, capability. A null principal names a station that tells of permissions or of groups."""
     grants = frames.get("grants", empty("grants"))
-    actions, who = delivered(grants, "actions"), grants.arrow("principal_asset_id")
+    actions, who, station = delivered(grants, "actions"), grants.arrow("principal_asset_id"), grants.arrow("station")
     masks = {name: holds(actions, test) for name, test in tests(context).items()}
     whole = pc.equal(resource(grants), "*").fill_null(False).to_numpy(zero_copy_only=False)
     masks["full_admin"] = holds(actions, EVERYTHING.__contains__) & whole
+    masks["privileged_group"] = holds(actions, partial(_is_privileged_group, context.policy.privileged_groups or ()))
     parts = [_pairs(who.filter(pa.array(mask)).drop_null().unique(), name) for name, mask in masks.items()]
-    stations = grants.arrow("station").unique().drop_null()
-    parts.append(pa.table({"principal": pa.nulls(len(stations), pa.string()), "capability": stations}))
+    of_groups = pc.equal(grants.arrow("resource_kind"), "group").fill_null(False)
+    parts.append(_told(PERMISSIONS, station.filter(pc.invert(of_groups))))
+    if context.policy.privileged_groups is not None:
+        parts.append(_told(GROUPS, station.filter(of_groups)))
     return pa.concat_tables(parts)
+
+
+def _is_privileged_group(patterns: Sequence[str], action: str) -> bool:
+    """Whether an action is the membership of a group that policy calls privileged."""
+    prefix, _, group = action.partition(":")
+    return prefix == "member_of" and any(fnmatch.fnmatchcase(group.lower(), p.lower()) for p in patterns)
 
 
 def _pairs(principals: pa.Array, capability: str) -> pa.Table:
     return pa.table({"principal": principals, "capability": pa.repeat(pa.scalar(capability), len(principals))})
 
 
-def granted(frame: Frame, context: FactContext, column: str, capabilities: frozenset[str]) -> pd.Series[Any]:
-    """Whether principals hold one of the capabilities: true for the account's root, null where the station delivers no grants."""
+def _told(what: str, stations: pa.Array) -> pa.Table:
+    names = pa.array([what + name for name in stations.unique().drop_null().to_pylist()], pa.string())
+    return pa.table({"principal": pa.nulls(len(names), pa.string()), "capability": names})
+
+
+def granted(
+    frame: Frame, context: FactContext, column: str, capabilities: Sequence[str], told: Sequence[str] = (PERMISSIONS,)
+) -> pd.Series[Any]:
+    """Whether principals hold one of the capabilities: true for the account's root, null where the station does not tell."""
     found = context.survey.get(column)
     table = found if found is not None else survey(context.frames, context)
-    is_station = table["principal"].is_null()
-    holders = table.filter(pc.and_(pc.invert(is_station), pc.is_in(table["capability"], value_set=pa.array(sorted(capabilities)))))
-    have = pc.is_in(frame.arrow("asset_id"), value_set=holders["principal"].combine_chunks().unique())
-    told = pc.is_in(frame.arrow("station"), value_set=table.filter(is_station)["capability"].combine_chunks())
+    principals, names = table["principal"].combine_chunks(), table["capability"].combine_chunks()
+    holders = principals.filter(pc.is_in(names, value_set=pa.array(capabilities))).drop_null().unique()
+    speaking = names.filter(principals.is_null()).to_pylist()
+    stations = pa.array([n.removeprefix(t) for n in speaking for t in told if n.startswith(t)], pa.string())
     is_root = pc.equal(frame.arrow("kind"), "root").fill_null(False)
-    yes = pc.or_(have, is_root)
-    return series(frame, pc.if_else(pc.or_(yes, told), yes, None))
+    yes = pc.or_(pc.is_in(frame.arrow("asset_id"), value_set=holders), is_root)
+    return series(frame, pc.if_else(pc.or_(yes, pc.is_in(frame.arrow("station"), value_set=stations)), yes, None))

@@ -12,7 +12,16 @@ from keymuster.protocols import FactContext
 
 COLUMN = "can_issue_certificates"
 TABLE = "principals"
-NEEDS = ("asset_id", "station", "kind", "grants.principal_asset_id", "grants.station", "grants.locator", "grants.actions")
+NEEDS = (
+    "asset_id",
+    "station",
+    "kind",
+    "grants.principal_asset_id",
+    "grants.station",
+    "grants.locator",
+    "grants.actions",
+    "grants.resource_kind",
+)
 DOC = (
     "Some grant has the capability issue, or every action, or it is the root of the account; false where its station "
     "delivers grants and none has."
@@ -21,4 +30,4 @@ DOC = (
 
 def compute(frame: Frame, context: FactContext) -> pd.Series[Any]:
     """See DOC."""
-    return granted(frame, context, COLUMN, frozenset({"full_admin", "issue"}))
+    return granted(frame, context, COLUMN, ("full_admin", "issue"))

@@ -29,14 +29,18 @@ NEEDS = (
     "certificates.locator",
     "certificates.role",
     "certificates.is_ca",
+    "stations.station",
+    "stations.kind",
 )
 DOC = (
     "Paths from the leaf (x509.verification; its expiry, name and purpose aside): `incomplete` if what was sent reaches no root, "
     "`misordered` if a certificate does not certify the one before it, `untrusted` if the inventory's issuers reach no root either, "
-    "`unapproved_root` if the only root is neither on a root list nor named by policy; null without leaf, or while policy names no roots."
+    "`unapproved_root` if the only root is neither listed nor named by policy; null without leaf or chain, or while policy names no roots."
 )
 POSITION = r"^(?P<base>.*)#(?P<position>\d+)$"
 """Locator of a chain certificate: the endpoint's, and its place in the chain as sent."""
+LEAF_ONLY = ("nmap_xml",)
+"""Sources that report the leaf of a service and no more: of its chain nothing is known."""
 Chain = tuple[str, ...]
 
 
@@ -45,12 +49,19 @@ def compute(frame: Frame, context: FactContext) -> pd.Series[Any]:
     judge = _Judge(hierarchy(context), context)
     sent = _sent(table(context, "certificates"))
     places = zip(frame.arrow("station").to_pylist(), frame.arrow("locator").to_pylist(), strict=True)
-    leaves = frame.arrow("certificate_asset_id").to_pylist()
+    leaves = _told(frame, context).to_pylist()
     chains = [(leaf, *(f for f in sent.get(place, ()) if f != leaf)) if leaf else None for leaf, place in zip(leaves, places, strict=True)]
     prints = pa.array(sorted({print_ for chain in chains if chain for print_ in chain}), pa.string())
     judge.certificates = dict(loaded(prints, context))
     answers = {chain: judge.defects(chain) for chain in set(chains) if chain}
     return series(frame, pa.array([None if chain is None else answers[chain] for chain in chains], pa.list_(pa.string())))
+
+
+def _told(frame: Frame, context: FactContext) -> pa.Array:
+    """Leaves of the endpoints whose source tells what else was sent."""
+    stations = table(context, "stations")
+    silent = stations.arrow("station").filter(pc.is_in(stations.arrow("kind"), value_set=pa.array(LEAF_ONLY)))
+    return pc.if_else(pc.is_in(frame.arrow("station"), value_set=silent), None, frame.arrow("certificate_asset_id"))
 
 
 def _sent(certificates: Frame) -> dict[tuple[str, str], Chain]:

@@ -12,7 +12,16 @@ from keymuster.protocols import FactContext
 
 COLUMN = "has_full_admin"
 TABLE = "principals"
-NEEDS = ("asset_id", "station", "kind", "grants.principal_asset_id", "grants.station", "grants.locator", "grants.actions")
+NEEDS = (
+    "asset_id",
+    "station",
+    "kind",
+    "grants.principal_asset_id",
+    "grants.station",
+    "grants.locator",
+    "grants.actions",
+    "grants.resource_kind",
+)
 DOC = (
     "A grant with every action on every resource, or the root of the account; false where the principal's station "
     "delivers grants and none of the principal's does."
@@ -21,4 +30,4 @@ DOC = (
 
 def compute(frame: Frame, context: FactContext) -> pd.Series[Any]:
     """See DOC."""
-    return granted(frame, context, COLUMN, frozenset({"full_admin"}))
+    return granted(frame, context, COLUMN, ("full_admin",))
