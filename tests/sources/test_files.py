@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import subprocess
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from tests.certificates import Builder, authority, leaf, rsa_spki, spki
-from tests.sources.cases.files import java_stores, keytool
+from tests.sources.cases.files import java_store, keytool
 
 from keymuster.errors import Unreachable
 from keymuster.model import Coverage, Problem, Record
@@ -121,29 +121,36 @@ def test_a_second_key_in_pkcs12_is_not_forgotten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["jks", "jceks"])
 def test_java_stores_need_no_password(tmp_path: Path, kind: str) -> None:
-    java_stores(tmp_path, ROOT.certificate)
+    store = tmp_path / f"java.{kind}"
+    store.write_bytes(java_store(kind))
     records, problems, _ = run(tmp_path)
-    store = f"java.{kind}"
     assert problems == []
-    assert records["certificates", f"{store}#root"].der == ROOT.der
-    key = records["keys", f"{store}#app"]
-    exported = subprocess.run(
-        ["keytool", "-exportcert", "-rfc", "-alias", "app", "-keystore", str(tmp_path / store), "-storepass", "changeit"],
-        check=True,
-        capture_output=True,
-    ).stdout
+    assert records["certificates", f"{store.name}#root"].der == authority("Files Root").der
+    key = records["keys", f"{store.name}#app"]
+    arguments = ("-exportcert", "-rfc", "-alias", "app", "-keystore", str(store), "-storepass", "changeit")
+    exported = subprocess.run(["keytool", *arguments], check=True, capture_output=True).stdout
     pem = openssl("x509", "-pubkey", "-noout", stdin=exported)
     assert key.der == openssl("pkey", "-pubin", "-outform", "DER", stdin=pem)
     assert key.attributes["provider"] == "jks"
-    made = datetime.fromtimestamp((tmp_path / store).stat().st_mtime, UTC)
-    assert abs((key.attributes["created_at"] - made).total_seconds()) < 3600
+    made = datetime.fromtimestamp(store.stat().st_mtime, UTC)
+    assert timedelta(0) <= made - key.attributes["created_at"] < timedelta(hours=2)
 
 
 def test_a_secret_key_in_jceks_is_a_symmetric_key(tmp_path: Path) -> None:
-    common = ("-storepass", "changeit", "-keystore", str(tmp_path / "s.jceks"), "-storetype", "jceks")
-    keytool("-genseckey", "-alias", "master", "-keyalg", "AES", "-keysize", "256", "-keypass", "changeit", *common)
+    (tmp_path / "s.jceks").write_bytes(java_store("jceks"))
     record = run(tmp_path)[0]["keys", "s.jceks#master"]
     assert (record.der, record.attributes["kind"]) == (None, "symmetric")
+
+
+@pytest.mark.parametrize("kind", ["jks", "jceks"])
+def test_a_damaged_java_store_is_a_problem(tmp_path: Path, kind: str) -> None:
+    whole = java_store(kind)
+    for number, cut in enumerate((5, 40, len(whole) // 2)):
+        (tmp_path / f"{number}.{kind}").write_bytes(whole[:cut])
+    records, problems, coverage = run(tmp_path)
+    assert records == {}
+    assert [p.code for p in problems] == ["container_unreadable"] * 3
+    assert coverage.refused == 3
 
 
 def test_trust_anchors_are_told_from_installed_certificates_by_their_place(tmp_path: Path) -> None:

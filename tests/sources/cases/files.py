@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -26,7 +27,8 @@ PASSWORD = "correct horse battery"
 
 
 def keytool(*arguments: str) -> None:
-    subprocess.run(["keytool", *arguments], check=True, capture_output=True)
+    quick = ("-J-XX:TieredStopAtLevel=1", "-J-Xshare:auto")
+    subprocess.run(["keytool", *quick, *arguments], check=True, capture_output=True)
 
 
 def fill(folder: Path) -> tuple[list[Any], bytes]:
@@ -51,14 +53,18 @@ def fill(folder: Path) -> tuple[list[Any], bytes]:
     return [*keys, root.key, hostile.key], hostile.der
 
 
-def java_stores(folder: Path, root: x509.Certificate) -> None:
-    """A JKS and a JCEKS made by keytool."""
-    (folder / "root.tmp.pem").write_bytes(root.public_bytes(Encoding.PEM))
-    for kind in ("jks", "jceks"):
-        common = ("-keystore", str(folder / f"java.{kind}"), "-storetype", kind, "-storepass", "changeit")
+@cache
+def java_store(kind: str) -> bytes:
+    """A JKS or JCEKS store made by keytool, once a process: a key `app` and a trusted `root`, in JCEKS also a secret `master`."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "root.pem").write_text(authority("Files Root").pem)
+        common = ("-keystore", str(folder / "it"), "-storetype", kind, "-storepass", "changeit")
         keytool("-genkeypair", "-alias", "app", "-keyalg", "EC", "-dname", "CN=java.example.com", "-keypass", "changeit", *common)
-        keytool("-importcert", "-noprompt", "-alias", "root", "-file", str(folder / "root.tmp.pem"), *common)
-    (folder / "root.tmp.pem").unlink()
+        keytool("-importcert", "-noprompt", "-alias", "root", "-file", str(folder / "root.pem"), *common)
+        if kind == "jceks":
+            keytool("-genseckey", "-alias", "master", "-keyalg", "AES", "-keysize", "256", "-keypass", "changeit", *common)
+        return (folder / "it").read_bytes()
 
 
 def case(folder: Path, request: Any) -> Iterator[Case]:
@@ -66,11 +72,12 @@ def case(folder: Path, request: Any) -> Iterator[Case]:
     whole.mkdir()
     short.mkdir()
     private, hostile = fill(whole)
-    java_stores(whole, authority("Files Root").certificate)
+    for kind in ("jks", "jceks"):
+        (whole / f"java.{kind}").write_bytes(java_store(kind))
     (short / "store.p12").write_bytes((whole / "store.p12").read_bytes())
     yield Case(
         settings=Settings(paths=(whole,), trust_stores=("*/trust/*",), passwords=(PASSWORD,)),
-        expects={"certificates": 11, "keys": 7},
+        expects={"certificates": 11, "keys": 8},
         private=private,
         hostile=hostile,
         short=Settings(paths=(short,)),
