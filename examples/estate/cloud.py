@@ -49,6 +49,27 @@ USERS = (
 )
 
 
+ADMINISTRATOR = {
+    "PolicyName": "AdministratorAccess",
+    "PolicyId": "ANPAEXAMPLE0000000001",
+    "Arn": "arn:aws:iam::aws:policy/AdministratorAccess",
+    "DefaultVersionId": "v1",
+    "PolicyVersionList": [
+        {
+            "VersionId": "v1",
+            "IsDefaultVersion": True,
+            "Document": {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]},
+        }
+    ],
+}
+KEY = f"arn:aws:kms:eu-central-1:{ACCOUNT}:key"
+STATEMENTS = {
+    "deploy": {"Effect": "Allow", "Action": ["kms:Decrypt", "kms:Sign", "secretsmanager:GetSecretValue"], "Resource": "*"},
+    "mail-relay": {"Effect": "Allow", "Action": "kms:Sign", "Resource": f"{KEY}/0f6c5f0e-0000-4000-8000-000000000001"},
+    "backup": {"Effect": "Allow", "Action": "kms:Encrypt", "Resource": f"{KEY}/*", "Condition": {"Bool": {"aws:SecureTransport": "true"}}},
+}
+
+
 def write_cloud(folder: Path, issued: list[Issued], issuer: Issuer, as_of: datetime) -> None:
     """The three files of the account."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,8 +82,24 @@ def write_cloud(folder: Path, issued: list[Issued], issuer: Issuer, as_of: datet
             writer.writerow(row)
             keys += owned
     (folder / "access-keys.json").write_text(json.dumps({"AccessKeys": keys}, indent=2) + "\n")
+    details = {"UserDetailList": [_details(n, user[0]) for n, user in enumerate(USERS) if user[0] != "<root_account>"]}
+    details |= {"GroupDetailList": [], "RoleDetailList": [], "Policies": [ADMINISTRATOR], "IsTruncated": False}
+    (folder / "account-authorization-details.json").write_text(json.dumps(details, indent=2) + "\n")
     listing = [_server_certificate(number, one, issuer) for number, one in enumerate(issued)]
     (folder / "server-certificates.json").write_text(json.dumps({"ServerCertificates": listing}, indent=2) + "\n")
+
+
+def _details(number: int, name: str) -> dict[str, object]:
+    """What one user may do: one administrator, one pipeline that may decrypt with every key, one narrow grant."""
+    managed = [{"PolicyName": "AdministratorAccess", "PolicyArn": ADMINISTRATOR["Arn"]}] if name in ("anna.admin", "dmitri.gone") else []
+    inline = (
+        [{"PolicyName": f"{name}-keys", "PolicyDocument": {"Version": "2012-10-17", "Statement": [STATEMENTS[name]]}}]
+        if name in STATEMENTS
+        else []
+    )
+    arn = f"arn:aws:iam::{ACCOUNT}:user/{name}"
+    base = {"Path": "/", "UserName": name, "UserId": f"AIDAEXAMPLE{number:010d}", "Arn": arn, "GroupList": []}
+    return {**base, "AttachedManagedPolicies": managed, "UserPolicyList": inline}
 
 
 User = tuple[str, int, float | None, bool, tuple[tuple[float, float | None, bool], ...]]
