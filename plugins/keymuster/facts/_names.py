@@ -18,6 +18,8 @@ MAX_OCTETS = 253
 
 def address(text: str) -> Address | None:
     """The text as an address, brackets allowed; None if it is none."""
+    if ":" not in text and not text[-1:].isdigit():  # spares most names the price of an exception
+        return None
     try:
         return ipaddress.ip_address(text.strip("[]"))
     except ValueError:
@@ -58,6 +60,12 @@ def _public_suffixes() -> PublicSuffixList:
     return PublicSuffixList(accept_unknown=False, only_icann=True)
 
 
+@lru_cache(maxsize=10_000)
+def _is_delegated(label: str) -> bool:
+    """Whether a top-level domain has a rule in the public suffix list; some have rules for their subdomains only."""
+    return _public_suffixes().publicsuffix(f"a.b.{label}") is not None
+
+
 def is_internal(name: str, special: Collection[str]) -> bool:
     """Whether a DNS name lies outside the public name space: a special-use domain, or no domain that the public suffix list knows."""
     text = name.removeprefix("*.").rstrip(".").lower()
@@ -65,7 +73,7 @@ def is_internal(name: str, special: Collection[str]) -> bool:
         return True
     if text.endswith((".onion", ".arpa")):
         return False
-    return _public_suffixes().publicsuffix(text) is None
+    return not _is_delegated(text.rpartition(".")[2])
 
 
 class Blocks:
@@ -73,11 +81,12 @@ class Blocks:
 
     def __init__(self, entries: Sequence[Mapping[str, Any]]) -> None:
         pairs = [(ipaddress.ip_network(e["block"]), str(e["kind"])) for e in entries]
-        self._blocks = sorted(pairs, key=lambda pair: -pair[0].prefixlen)
+        narrow = sorted(pairs, key=lambda pair: -pair[0].prefixlen)
+        self._blocks = {version: [pair for pair in narrow if pair[0].version == version] for version in (4, 6)}
 
     def kind(self, value: Address) -> str:
         """Kind of the block that holds the address; `global` outside all blocks."""
-        return next((kind for block, kind in self._blocks if value in block), "global")
+        return next((kind for block, kind in self._blocks[value.version] if value in block), "global")
 
 
 @lru_cache(maxsize=200_000)

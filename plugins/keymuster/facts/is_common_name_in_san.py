@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,14 @@ DOC = (
     "7.1.4.3); null without commonName."
 )
 
+ESCAPED = re.compile(r'[\\"+#;<>]|(^|,)\s|\s(,|$)')
+"""What makes RFC 4514 text need a parser."""
+
 
 def _common_names(subject: str) -> list[str] | None:
     """Values of commonName in an RFC 4514 text; None if there is none or the text cannot be read."""
+    if not ESCAPED.search(subject):
+        return [part[3:] for part in subject.split(",") if part.startswith("CN=")] or None
     try:
         name = x509.Name.from_rfc4514_string(subject)
     except ValueError:
