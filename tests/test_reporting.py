@@ -202,6 +202,20 @@ def test_worst_shows_each_rule_before_any_second() -> None:
     }
 
 
+def test_rules_that_always_are_that_bad_come_first() -> None:
+    findings = [failing("certificate.renewal.on_time", f"c{n}", severity="critical") for n in range(9)]
+    findings += [failing("key.file.private", f"f{n}", severity="critical") for n in range(5)] + [
+        failing("key.compromise.not_reported", "k")
+    ]
+    report = context(audits.build(findings))
+    assert [g.rule_id for g in report.rules] == ["key.compromise.not_reported", "key.file.private", "certificate.renewal.on_time"]
+
+
+def test_a_change_has_the_severity_of_what_moved() -> None:
+    before, after = audits.build([], as_of=DAY - WEEK), audits.build([failing("key.file.private", severity="critical")])
+    assert [(c.severity, c.opened) for c in context(before, after).change.rules] == [("critical", 1)]
+
+
 def test_waived_failures_are_no_findings() -> None:
     report = context(audits.build([failing("key.file.private", outcome="waived", waiver="W-1")]))
     assert (report.totals.failed, report.totals.waived) == (0, 1)

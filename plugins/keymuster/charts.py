@@ -22,6 +22,7 @@ def trend(points: Sequence[TrendPoint], number: int = 1) -> Markup:
     pitch = (wide - left) / max(len(points), 8)
     parts = _grid(top, left, wide, base, scale)
     every = -(-len(points) // 6)
+    stamp = "%H:%M" if len(points) > 1 and len({p.as_of.date() for p in points}) == 1 else "%d %b"
     for index, point in enumerate(points):
         x, y = left + index * pitch + pitch * 0.14, base
         for severity in reversed(SEVERITIES):
@@ -31,7 +32,7 @@ def trend(points: Sequence[TrendPoint], number: int = 1) -> Markup:
             parts.append(_rect((x, y, pitch * 0.72, part), f"s-{severity}", note))
         middle = x + pitch * 0.36
         if (len(points) - 1 - index) % every == 0:
-            parts.append(_text(middle, high - 8, f"{point.as_of:%d %b}", "middle"))
+            parts.append(_text(middle, high - 8, f"{point.as_of:{stamp}}", "middle"))
         if index == len(points) - 1:
             parts.append(_text(middle, y - 5, f"{point.total:,}", "middle", "strong"))
     words = "; ".join(f"{p.as_of:%Y-%m-%d}: {_words(p.counts)}" for p in points)

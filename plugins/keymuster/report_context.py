@@ -114,6 +114,8 @@ class RuleGroup:
     table: str
     severity: str
     """The worst among its findings."""
+    usual: str
+    """Severity that the rule states; findings can be more or less severe."""
     assets: int
     opened: int
     places: int
@@ -161,6 +163,7 @@ class RuleChange:
     rule_id: str
     title: str
     severity: str
+    """The worst among what moved."""
     opened: int
     resolved: int
     unconfirmed: int

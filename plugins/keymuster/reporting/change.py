@@ -67,12 +67,17 @@ def _moved(before: AuditResult, index: pd.DataFrame, standing: Iterable[str]) ->
 
 
 def _by_rule(before: AuditResult, after: AuditResult, delta: Delta) -> tuple[RuleChange, ...]:
-    opened = Counter(_pick(after.findings, delta.opened)["rule_id"].to_pylist())
-    resolved = Counter(_pick(before.findings, delta.resolved)["rule_id"].to_pylist())
-    unconfirmed = Counter(_pick(before.findings, delta.unconfirmed)["rule_id"].to_pylist())
+    moved = {
+        "opened": _pick(after.findings, delta.opened),
+        "resolved": _pick(before.findings, delta.resolved),
+        "unconfirmed": _pick(before.findings, delta.unconfirmed),
+    }
+    numbers = {kind: Counter(table["rule_id"].to_pylist()) for kind, table in moved.items()}
+    frame = pa.concat_tables([table.select(["rule_id", "severity"]) for table in moved.values()]).to_pandas()
+    ranks = frame["severity"].map({name: number for number, name in enumerate(SEVERITIES)})
     texts = {**before.manifest.rules, **after.manifest.rules}
     rows = [
-        RuleChange(r, str(texts[r]["title"]), str(texts[r]["severity"]), opened[r], resolved[r], unconfirmed[r])
-        for r in opened.keys() | resolved.keys() | unconfirmed.keys()
+        RuleChange(str(r), str(texts[str(r)]["title"]), SEVERITIES[int(worst)], *(numbers[kind][str(r)] for kind in moved))
+        for r, worst in ranks.groupby(frame["rule_id"]).min().items()
     ]
     return tuple(sorted(rows, key=lambda r: (SEVERITIES.index(r.severity), -r.opened, -r.resolved, r.rule_id)))

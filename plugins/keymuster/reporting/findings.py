@@ -15,7 +15,7 @@ from keymuster.report_context import SEVERITIES, Change, FindingRow, OwnerGroup,
 from keymuster.results import AuditResult
 
 _RANKS = pa.array(SEVERITIES)
-_INDEX = ["key", "rule_id", "asset_id", "outcome", "severity", "owner", "places", "change"]
+_INDEX = ["key", "rule_id", "asset_id", "outcome", "severity", "owner", "places", "change", "unverified"]
 
 
 def with_change(result: AuditResult, delta: Delta, seen: Mapping[str, datetime], *, compared: bool) -> pa.Table:
@@ -61,12 +61,12 @@ def severities(frame: pd.DataFrame, change: Change, resolved: Mapping[str, int])
 def worst(table: pa.Table, frame: pd.DataFrame, limit: int) -> tuple[FindingRow, ...]:
     """The worst findings: by severity, each rule's first before any rule's second.
 
-    Of one rule those new come first, then those in most places.
+    Verified rules come before unverified ones; of one rule those new first, then those in most places.
     """
     fails = failing(frame)
     order = fails.assign(rank=_rank(fails["severity"]), old=fails["change"] != "opened", spread=-fails["places"])
     order = order.sort_values(["rank", "old", "spread"], kind="stable")
-    order = order.assign(nth=order.groupby("rule_id").cumcount()).sort_values(["rank", "nth", "old", "spread"], kind="stable")
+    order = order.assign(nth=order.groupby("rule_id").cumcount()).sort_values(["rank", "nth", "unverified", "old", "spread"], kind="stable")
     return rows(table, order.head(limit).index)
 
 
@@ -76,7 +76,10 @@ def waived(table: pa.Table, frame: pd.DataFrame, limit: int) -> tuple[FindingRow
 
 
 def by_rule(result: AuditResult, table: pa.Table, frame: pd.DataFrame, shown: int) -> tuple[RuleGroup, ...]:
-    """Rules with findings: the worst first, then those with most assets."""
+    """Rules with findings: the worst first.
+
+    At one severity those come first that always are that severe, then those that are verified, then those with most assets.
+    """
     fails = failing(frame)
     verdicts = _verdicts(result.outcomes)
     sampled = fails.groupby("rule_id").head(shown)
@@ -85,7 +88,11 @@ def by_rule(result: AuditResult, table: pa.Table, frame: pd.DataFrame, shown: in
     for rule_id, part in fails.groupby("rule_id"):
         name, shown_rows = str(rule_id), tuple(examples[key] for key in part["key"].head(shown))
         groups.append(_rule(name, part, result.manifest.rules.get(name, {}), verdicts.get(name, {}), shown_rows))
-    return tuple(sorted(groups, key=lambda g: (SEVERITIES.index(g.severity), -g.assets, g.rule_id)))
+    return tuple(sorted(groups, key=_order))
+
+
+def _order(group: RuleGroup) -> tuple[int, int, bool, int, str]:
+    return SEVERITIES.index(group.severity), SEVERITIES.index(group.usual), group.unverified, -group.assets, group.rule_id
 
 
 def _rule(
@@ -93,12 +100,14 @@ def _rule(
 ) -> RuleGroup:
     document, url = citation(rule.get("citation"))
     owners = part["owner"].value_counts(dropna=False)
+    usual = str(rule.get("severity"))
     return RuleGroup(
         rule_id=rule_id,
         code=str(rule.get("code") or ""),
         title=str(rule.get("title") or rule_id),
         table=str(rule.get("table") or ""),
         severity=SEVERITIES[int(_rank(part["severity"]).min())],
+        usual=usual if usual in SEVERITIES else SEVERITIES[-1],
         assets=len(part),
         opened=int((part["change"] == "opened").sum()),
         places=int(part["places"].sum()),
