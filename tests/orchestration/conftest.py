@@ -12,6 +12,7 @@ import pytest
 
 from keymuster.orchestration import airflow_home
 from keymuster.settings import PROJECT, settings
+from tests.orchestration.lab import Lab
 
 HOME = Path(tempfile.mkdtemp(prefix="keymuster-airflow-"))
 DATABASE = HOME / "airflow" / "airflow.db"
@@ -38,3 +39,18 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     settings.cache_clear()
     yield tmp_path / "home"
     settings.cache_clear()
+
+
+@pytest.fixture
+def lab(tmp_path: Path, home: Path, airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    """The small estate with its DAGs."""
+    from keymuster.orchestration import tasks
+
+    (tmp_path / "estate").mkdir()
+    monkeypatch.setenv("KEYMUSTER_ESTATES", str(tmp_path / "estate" / "estate.yaml"))
+    settings.cache_clear()
+    tasks.place.cache_clear()
+    made = Lab(tmp_path / "estate").build().load()
+    yield made
+    made.place.ledger.close()
+    tasks.place.cache_clear()
