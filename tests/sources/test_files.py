@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
 import os
@@ -63,6 +64,8 @@ def test_private_keys_of_openssl_are_known_by_their_public_key(tmp_path: Path, a
     record = records["keys", "it.key"]
     assert record.der == openssl("pkey", "-pubout", "-outform", "DER", stdin=key)
     assert record.attributes["file_mode"] == "0640"
+    assert record.attributes["file_owner"] == getpass.getuser()
+    assert record.attributes["is_encrypted"] is False
     assert record.attributes["kind"] == "private"
 
 
@@ -72,6 +75,7 @@ def test_a_locked_key_is_a_row_without_public_key_until_the_password_is_known(tm
     (tmp_path / "locked.key").write_bytes(openssl("pkey", *form, "-passout", "pass:sesame", stdin=key))
     records, problems, coverage = run(tmp_path)
     assert (records["keys", "locked.key"].der, problems, coverage.refused) == (None, [], 0)
+    assert records["keys", "locked.key"].attributes["is_encrypted"] is True
     if "-traditional" in form:
         assert records["keys", "locked.key"].attributes["key_algorithm"] == "RSA"
     records, _, _ = run(tmp_path, passwords=("wrong", "sesame"))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import fnmatch
 import os
+import pwd
 import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from glob import has_magic
 
 from keymuster.errors import Unreachable
@@ -187,6 +189,14 @@ def shown(path: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def mode_text(mode: int) -> str:
-    """Octal text as in the vocabulary, e.g. 0600."""
-    return f"{mode:04o}"
+def custody(file: File) -> dict[str, str]:
+    """Who can reach a file: its mode, and its owner by name, or by number where the account has no name here."""
+    return {"file_mode": f"{file.mode:04o}", "file_owner": _account(file.uid)}
+
+
+@cache
+def _account(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from keymuster.model import Coverage, Problem, Record
 from keymuster.sources import _keystores, _material
-from keymuster.sources._walk import File, Walk, mode_text, shown
+from keymuster.sources._walk import File, Walk, custody, shown
 
 TRUST_STORES = (
     "*/usr/share/ca-certificates/*",
@@ -60,7 +60,8 @@ class Settings(BaseModel):
 DELIVERS: Mapping[str, frozenset[str]] = {
     "certificates": frozenset({"role"}),
     "keys": frozenset(
-        {"kind", "provider", "is_customer_managed", "is_exportable", "found_in", "file_mode", "created_at", "expires_at", "key_algorithm"}
+        {"kind", "provider", "is_customer_managed", "is_exportable", "found_in", "file_mode"}
+        | {"file_owner", "is_encrypted", "created_at", "expires_at", "key_algorithm"}
     ),
 }
 """Files and key stores set no end date, so an empty `expires_at` is a known nothing; only key stores tell `created_at`."""
@@ -119,7 +120,8 @@ def _record(file: File, number: int, found: _material.Found, settings: Settings,
         "provider": "file" if found.alias is None else "jks",
         "is_customer_managed": True,
         "found_in": settings.found_in,
-        "file_mode": mode_text(file.mode),
+        "is_encrypted": found.is_locked,
+        **custody(file),
         **found.attributes,
     }
     if attributes["kind"] != "public":

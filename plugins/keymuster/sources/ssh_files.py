@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from keymuster.model import Coverage, Problem, Record
 from keymuster.sources import _der, _material, _openssh, _ssh_lines, _sshd_config
-from keymuster.sources._walk import File, Tally, Walk, mode_text, shown
+from keymuster.sources._walk import File, Tally, Walk, custody, shown
 
 HOST_KEY = re.compile(r"ssh_host_\w+_key$|ssh_host_key$")
 SSH_PLACE = re.compile(r"/(\.ssh|etc/ssh)/")
@@ -58,7 +58,7 @@ class Settings(BaseModel):
 DELIVERS: Mapping[str, frozenset[str]] = {
     "ssh_keys": frozenset(
         {"kind", "account", "options", "is_encrypted", "certificate_type", "validity_seconds", "certificate_principals"}
-        | {"file_mode", "created_at", "expires_at", "key_algorithm"}
+        | {"file_mode", "file_owner", "created_at", "expires_at", "key_algorithm"}
     ),
     "servers": frozenset({"role", "ssh_protocols", "permit_root_login", "allows_password_authentication"}),
 }
@@ -201,7 +201,7 @@ def _is_host_key(path: str, look: Look) -> bool:
 def _private(file: File, look: Look, muster: Muster) -> Iterator[Record | Problem]:
     place = shown(file.path)
     kind = "host" if _is_host_key(file.path, look) else "private"
-    common: dict[str, Any] = {"file_mode": mode_text(file.mode), "account": None if kind == "host" else look.account, "options": []}
+    common: dict[str, Any] = {**custody(file), "account": None if kind == "host" else look.account, "options": []}
     if file.data.startswith(_openssh.MAGIC_1):
         try:
             found = _openssh.private_container_1(file.data)
@@ -247,7 +247,7 @@ def _row(line: _ssh_lines.KeyLine, muster: Muster, file: File, account: str | No
     public = line.public or _openssh.public_key(line.blob)
     options = dict(line.options)
     kind = "ca" if "cert-authority" in options else kind
-    attributes: dict[str, Any] = {"file_mode": mode_text(file.mode), "options": list(options), "account": account}
+    attributes: dict[str, Any] = {**custody(file), "options": list(options), "account": account}
     if public.algorithm:
         attributes["key_algorithm"] = public.algorithm
     if end := _ssh_lines.expiry_time(options.get("expiry-time", ""), muster.zone):
@@ -257,7 +257,7 @@ def _row(line: _ssh_lines.KeyLine, muster: Muster, file: File, account: str | No
 
 def _certificate(made: _openssh.Certificate, muster: Muster, file: File, account: str | None) -> Record:
     attributes: dict[str, Any] = {
-        "file_mode": mode_text(file.mode),
+        **custody(file),
         "account": account,
         "certificate_type": made.type,
         "options": list(made.critical_options),
