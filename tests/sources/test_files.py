@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import json
 import os
@@ -64,7 +63,7 @@ def test_private_keys_of_openssl_are_known_by_their_public_key(tmp_path: Path, a
     record = records["keys", "it.key"]
     assert record.der == openssl("pkey", "-pubout", "-outform", "DER", stdin=key)
     assert record.attributes["file_mode"] == "0640"
-    assert record.attributes["file_owner"] == getpass.getuser()
+    assert record.attributes["file_owner"] == tmp_path.owner()
     assert record.attributes["is_encrypted"] is False
     assert record.attributes["kind"] == "private"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import struct
 import subprocess
@@ -53,7 +52,7 @@ def test_private_keys_are_known_by_their_public_half(tmp_path: Path, kind: list[
         ["ssh-keygen", "-l", "-f", str(home / "id.pub")], check=True, capture_output=True, text=True
     ).stdout.split()[1]
     assert _openssh.public_key(_openssh.decode((home / "id.pub").read_text().split()[1])).fingerprint == fingerprint
-    expected = {"kind": "private", "account": "alice", "file_mode": "0600", "file_owner": getpass.getuser(), "options": []}
+    expected = {"kind": "private", "account": "alice", "file_mode": "0600", "file_owner": tmp_path.owner(), "options": []}
     expected |= {"is_encrypted": bool(passphrase)}
     assert record.attributes == expected
 
