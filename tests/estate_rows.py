@@ -34,11 +34,17 @@ def certificate(name: str, **values: Any) -> dict[str, Any]:
     """A sound leaf; `name` makes its fingerprint and, unless said otherwise, its key."""
     return {
         "asset_id": hashlib.sha256(name.encode()).hexdigest(), "subject": f"CN={name}", "issuer": "CN=ca", "role": "served",
-        "serial_number": spki(name)[:10].lstrip("0"), "spki_sha256": spki(name), "key_algorithm": "RSA", "key_bits": 2048, "rsa_exponent": 65537,
-        "not_before": datetime(2026, 6, 1, tzinfo=UTC), "not_after": datetime(2027, 6, 1, tzinfo=UTC), "is_ca": False, "is_self_signed": False,
-        "signature_hash": "SHA256", "encoding_defects": [], "san_types": ["dNSName"], "san_names": [name], "is_precertificate": False,
-        "key_usage": ["digitalSignature"], "extended_key_usage": ["serverAuth"], "critical_extensions": [], "extensions": [], **values,
+        "serial_number": spki(name)[:10].lstrip("0"), "spki_sha256": spki(name), "key_algorithm": "RSA", "key_bits": 2048,
+        "rsa_exponent": 65537, "not_before": datetime(2026, 6, 1, tzinfo=UTC), "not_after": datetime(2027, 6, 1, tzinfo=UTC),
+        "is_ca": False, "is_self_signed": False, "signature_hash": "SHA256", "encoding_defects": [], "san_types": ["dNSName"],
+        "san_names": [name], "is_precertificate": False, "key_usage": ["digitalSignature"], "extended_key_usage": ["serverAuth"],
+        "critical_extensions": [], "extensions": [], **values,
     }  # fmt: skip
+
+
+def _station(name: str, source: str, as_of: datetime) -> dict[str, Any]:
+    whole = {"is_listing_complete": True, "refused_count": 0}
+    return {"asset_id": name, "locator": name, "kind": source, "last_success_at": as_of, **whole}
 
 
 def snapshot(
