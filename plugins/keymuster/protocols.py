@@ -91,6 +91,8 @@ class Ticket:
     owner: str | None
     due: datetime | None
     labels: Sequence[str] = ()
+    since: datetime | None = None
+    """When the clock towards `due` was started."""
 
 
 @dataclass(frozen=True)

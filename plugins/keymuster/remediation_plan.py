@@ -109,7 +109,7 @@ def _shallow(plan: RemediationPlan) -> dict[str, Any]:
 def _action_as_json(action: Action) -> dict[str, Any]:
     value = asdict(action)
     if action.ticket:
-        value["ticket"]["due"] = action.ticket.due and action.ticket.due.isoformat()
+        value["ticket"] |= {name: getattr(action.ticket, name) and getattr(action.ticket, name).isoformat() for name in ("due", "since")}
         value["ticket"]["labels"] = list(action.ticket.labels)
     return {**value, "kind": str(action.kind), "members": list(action.members), "leaving": list(action.leaving)}
 
@@ -117,7 +117,7 @@ def _action_as_json(action: Action) -> dict[str, Any]:
 def _action_from_json(value: Mapping[str, Any]) -> Action:
     ticket = value["ticket"]
     if ticket:
-        due = ticket["due"] and datetime.fromisoformat(ticket["due"])
-        ticket = Ticket(**{**ticket, "due": due, "labels": tuple(ticket["labels"])})
+        times = {name: ticket[name] and datetime.fromisoformat(ticket[name]) for name in ("due", "since")}
+        ticket = Ticket(**{**ticket, **times, "labels": tuple(ticket["labels"])})
     lists = {"members": tuple(value["members"]), "leaving": tuple(value["leaving"])}
     return Action(**{**value, **lists, "kind": ActionKind(value["kind"]), "ticket": ticket})

@@ -75,12 +75,16 @@ class Writer:
         label = clip(row["label"] or row["asset_id"], 120).translate(_TITLE_SIGNS)
         title = clip(f"{rule['code']}: {label} fails “{rule['title']}”", TITLE)
         labels = ("keymuster", str(rule["code"]))
-        return Ticket(row["key"], title, self._body("ticket.md.j2", values, row["key"]), row["severity"], row["owner"], due, labels)
+        return Ticket(
+            row["key"], title, self._body("ticket.md.j2", values, row["key"]), row["severity"], row["owner"], due, labels, self._start(row)
+        )
 
     def due(self, row: Row) -> datetime:
         """The clock starts when the finding was first seen; one that was resolved and came back starts anew."""
-        start = self.open_since.get(row["key"], self.result.manifest.as_of)
-        return start + timedelta(days=self.fix_days.get(row["severity"], 365))
+        return self._start(row) + timedelta(days=self.fix_days.get(row["severity"], 365))
+
+    def _start(self, row: Row) -> datetime:
+        return self.open_since.get(row["key"], self.result.manifest.as_of)
 
     def comment(self, event: str, row: Row | None, changes: Sequence[Mapping[str, Any]] = ()) -> str:
         """A comment, or the reason to close or reopen."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
-from datetime import date
-from email.utils import parsedate_to_datetime
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -24,8 +22,6 @@ class Client:
 
     def __init__(self, url: str, api_key: str, ca_file: str, timeout: float) -> None:
         self.url = url
-        self.today = date.min
-        """The server's date when the key was proved."""
         self._timeout = timeout
         self._session = requests.Session()
         # One connection a request: on a kept one that the server is just closing, nobody knows whether a request arrived.
@@ -35,10 +31,9 @@ class Client:
 
     def prove(self, project: str) -> None:
         """Whether key and project are right. Redmine answers a wrong key like a visitor, but not here."""
-        date_now = self._ask("GET", "/users/current.json").headers.get("Date", "")
+        self._ask("GET", "/users/current.json")
         if self.get(f"/projects/{project}.json", missing=True) is None:
             raise TrackerRefused(f"{self.url} has no project {project!r} that this key may see")
-        self.today = parsedate_to_datetime(date_now).date() if date_now else date.min
 
     def get(self, path: str, query: Mapping[str, str] | None = None, *, missing: bool = False) -> Any:
         """The answer's JSON; with `missing`, None for 404."""

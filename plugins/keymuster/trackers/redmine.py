@@ -2,14 +2,15 @@
 
 Traps that are dealt with here: a wrong key still reads public issues (200), so the key is proved first; a filter that Redmine does not
 know is ignored and every issue comes back, so each marker is looked at again; a change of status that the workflow forbids is dropped
-with 204, so the status is read back; a due date before the start date is refused, and the start date is today unless it is named.
+with 204, so the status is read back; a due date before the start date is refused, and the start date is today unless it is named, so that
+an overdue ticket names it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -22,7 +23,7 @@ from keymuster.trackers._redmine_client import Client, client
 
 _PAGE = 100
 """Redmine gives no more at once, whatever is asked."""
-_MOST_PAGES = 1000
+_MOST_PAGES = 100
 
 
 class Settings(BaseModel):
@@ -115,9 +116,7 @@ def create(settings: Settings, ticket: Ticket) -> str:
         "assigned_to_id": settings.assignees.get(ticket.owner or ""),
     }
     if ticket.due:
-        fields["due_date"] = ticket.due.date().isoformat()
-        if ticket.due.date() <= redmine.today + timedelta(days=1):  # overdue already: it may not start after it is due
-            fields["start_date"] = fields["due_date"]
+        fields |= {"due_date": ticket.due.date().isoformat(), "start_date": (ticket.since or ticket.due).date().isoformat()}
     if settings.marker_field is not None:
         fields["custom_fields"] = [{"id": settings.marker_field, "value": ticket.key}]
     answer = redmine.send("POST", "/issues.json", {"issue": {name: value for name, value in fields.items() if value is not None}})
