@@ -71,7 +71,7 @@ def _worst(context: ReportContext) -> RenderableType:
     if not context.worst:
         return Text(f"No finding among {plural(context.totals.verdicts, 'verdict')}.")
     title = f"Worst {min(5, len(context.worst))} of {plural(context.totals.failed, 'finding')}"
-    table = _table(title, ("Severity", False), ("Finding", False), ("Owner", False))
+    table = _table(title, ("Severity", False), ("What is not so", False), ("Owner", False))
     for row in context.worst[:5]:
         what = Text.assemble(clip(row.title, 90), "\n", (clip(row.label or row.asset_id, 90), "dim"))
         table.add_row(Text(row.severity, COLOURS.get(row.severity, "")), what, Text(clip(row.owner or "no owner", 16)))
