@@ -104,7 +104,7 @@ def _shards(evidence: Evidence) -> int:
 
 def reference_folder() -> Path:
     """Dated reference data of this installation."""
-    return content.checks() / "reference"
+    return (settings().checks or content.checks()) / "reference"
 
 
 def _reference() -> dict[str, str]:

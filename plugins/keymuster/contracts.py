@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from keymuster.content import checks, read_yaml
 from keymuster.errors import ContentError
 from keymuster.schema import tables
+from keymuster.settings import settings
 
 
 class _Strict(BaseModel):
@@ -54,7 +55,7 @@ class Demand:
 
 def load_contract(source: str, folder: Path | None = None) -> Contract:
     """`every.yaml` with the fields of `<source>.yaml` over it. ContentError names file and field."""
-    folder = folder or checks() / "contracts"
+    folder = folder or (settings().checks or checks()) / "contracts"
     merged: dict[str, Any] = {}
     for path in (folder / "every.yaml", folder / f"{source}.yaml"):
         if path.exists():
