@@ -12,7 +12,7 @@ import hashlib
 import math
 import random
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -145,19 +145,21 @@ def _authorities(rng: random.Random) -> list[Authority]:
         validity = tlv(0x30, instant(start), instant(start + timedelta(days=5475)))
         serial = rng.getrandbits(120)
 
-        def tbs(algorithm: bytes, s: int = serial, i: bytes = signer.name, v: bytes = validity, n: bytes = subject, k: bytes = spki,
-                e: Sequence[bytes] = extensions) -> bytes:  # fmt: skip
-            return tlv(0x30, tlv(0xA0, b"\2\1\2"), integer(s), algorithm, i, v, n, k, tlv(0xA3, tlv(0x30, *e)))
-
-        made.append(Authority(subject, key, spki, signer.sign(tbs)))
+        head, tail = (tlv(0xA0, b"\2\1\2") + integer(serial)), signer.name + validity + subject + spki + tlv(0xA3, tlv(0x30, *extensions))
+        made.append(Authority(subject, key, spki, signer.sign(_around(head, tail))))
     return made
 
 
+def _around(head: bytes, tail: bytes) -> Any:
+    """TBSCertificate as a function of the signature algorithm, which stands between the two."""
+    return lambda algorithm: tlv(0x30, head, algorithm, tail)
+
+
 def _leaf(rng: random.Random, issuer: Authority, index: int, fault: str) -> bytes:
-    host = f"{rng.choice(('www', 'api', 'mail', 'vpn', 'db'))}{index}.{rng.choice(('shop', 'bank', 'clinic', 'works'))}{index % 977}.example.com"
-    host = {"underscore": host.replace(".", "_x.", 1), "wildcard": f"*.{host}", "internal_name": f"server{index}.corp.local"}.get(
-        fault, host
-    )
+    kind, trade = rng.choice(("www", "api", "mail", "vpn", "db")), rng.choice(("shop", "bank", "clinic", "works"))
+    host = f"{kind}{index}.{trade}{index % 977}.example.com"
+    bent = {"underscore": host.replace(".", "_x.", 1), "wildcard": f"*.{host}", "internal_name": f"server{index}.corp.local"}
+    host = bent.get(fault, host)
     start = AS_OF - timedelta(days=rng.randrange(1, 80), seconds=rng.randrange(86_400))
     days = 825 if fault == "too_long" else rng.choice((47, 90, 90, 199, 200))
     start = start - timedelta(days=400) if fault == "expired" else start
@@ -168,7 +170,7 @@ def _leaf(rng: random.Random, issuer: Authority, index: int, fault: str) -> byte
     loose = fault == "generalized_time"
     validity = tlv(0x30, instant(start, generalized=loose), instant(end, generalized=loose))
     spki, serial = _spki(rng, fault), rng.getrandbits(126) | 1 << 120
-    extensions = _extensions(rng, issuer, spki, host, start, fault)
+    extensions = _extensions(rng, issuer, spki, host=host, start=start, fault=fault)
 
     def tbs(algorithm: bytes) -> bytes:
         return tlv(0x30, tlv(0xA0, b"\2\1\2"), integer(serial), algorithm, issuer.name, validity, name(*subject), spki,
@@ -177,7 +179,7 @@ def _leaf(rng: random.Random, issuer: Authority, index: int, fault: str) -> byte
     return issuer.sign(tbs, sha1=fault == "sha1")
 
 
-def _extensions(rng: random.Random, issuer: Authority, spki: bytes, host: str, start: datetime, fault: str) -> list[bytes]:
+def _extensions(rng: random.Random, issuer: Authority, spki: bytes, *, host: str, start: datetime, fault: str) -> list[bytes]:
     mark = hashlib.sha256(issuer.name).hexdigest()[:6]
     uri = [tlv(0x86, f"http://{kind}.{mark}.bench.example/{kind}".encode()) for kind in ("ocsp", "ca", "crl")]
     access = tlv(0x30, tlv(0x30, oid("1.3.6.1.5.5.7.48.1"), uri[0]), tlv(0x30, oid("1.3.6.1.5.5.7.48.2"), uri[1]))

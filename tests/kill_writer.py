@@ -84,7 +84,7 @@ def steps(folder: Path) -> dict[str, Any]:
     raise AssertionError
 
 
-def at_random(folder: Path, deaths: int = 20) -> dict[str, Any]:
+def at_random(folder: Path, deaths: int = 12) -> dict[str, Any]:
     """Children that write one snapshot after the other until they are killed."""
     rng, seen = random.Random(1), []
     for death in range(deaths):

@@ -33,7 +33,7 @@ def test_killed_before_every_fsync_and_every_rename(tmp_path: Path) -> None:
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     found = outcome("random", tmp_path)
     counts = [s["snapshots"] for s in found["seen"]]
-    assert len(counts) == 20
+    assert len(counts) == 12
     assert counts == sorted(counts), "nothing that was there is lost"
     assert found["through"]["snapshots"] == counts[-1] + 1
-    assert counts[-1] >= 20
+    assert counts[-1] >= 12

@@ -117,32 +117,30 @@ def _walk(der: bytes, certificate: x509.Certificate) -> Row:
     """Read the fields in the order of RFC 5280 section 4.1."""
     _, at, end = header(der, 0, len(der))
     _, at, tbs_end = header(der, at, end)
-    _, _, signature_end = header(der, tbs_end, end)
-    signature = read_signature(der[tbs_end:signature_end])
+    algorithm = der[tbs_end : _end(der, tbs_end)]
+    signature = read_signature(algorithm)
     version = 0
     if der[at] == 0xA0:
-        _, start, at = header(der, at, tbs_end)
-        version = der[start + 2]
-    _, start, at = header(der, at, tbs_end)
-    serial = der[start:at]
-    _, _, stop = header(der, at, tbs_end)
-    is_mismatched = der[at:stop] != der[tbs_end:signature_end]
-    _, _, at = header(der, stop, tbs_end)
-    raw_issuer = der[stop:at]
+        version, at = der[at + 4], _end(der, at)
+    stop = _end(der, at)
+    serial = der[at + 2 : stop] if der[at + 1] < LONG else der[header(der, at, stop)[1] : stop]
+    at = _end(der, stop)
+    is_mismatched = der[stop:at] != algorithm
+    stop = _end(der, at)
+    raw_issuer = der[at:stop]
     issuer, _, issuer_sound = read_name(raw_issuer)
-    _, start, stop = header(der, at, tbs_end)
-    not_before, start, before_sound = _instant(der, start, stop)
-    not_after, start, after_sound = _instant(der, start, stop)
-    _, _, at = header(der, stop, tbs_end)
-    raw_subject = der[stop:at]
+    at = _end(der, stop)
+    not_before, start, before_sound = _instant(der, stop + 2)  # two times are always shorter than 128 octets
+    not_after, _, after_sound = _instant(der, start)
+    stop = _end(der, at)
+    raw_subject = der[at:stop]
     subject, subject_types, subject_sound = read_name(raw_subject)
-    _, _, stop = header(der, at, tbs_end)
-    spki = der[at:stop]
+    at = _end(der, stop)
+    spki = der[stop:at]
     key = read_key(spki)
-    at, has_unique_id = stop, False
+    has_unique_id = False
     while at < tbs_end and der[at] != 0xA3:
-        _, _, at = header(der, at, tbs_end)
-        has_unique_id = True
+        at, has_unique_id = _end(der, at), True
     found = _extensions(der, at, tbs_end) if at < tbs_end else _NO_EXTENSIONS
     names, critical, is_precertificate, marks, sct, san, usage, purposes, is_ca, policies, crls, access, sound = found
     defects = ["not_v3"] if version != _V3 else []
@@ -246,10 +244,16 @@ def _serial(octets: bytes) -> str:
     return octets.hex().lstrip("0") or "0" if octets[0] < 128 else f"{int.from_bytes(octets, 'big', signed=True):x}"
 
 
-def _instant(der: bytes, at: int, end: int) -> tuple[int, int, bool]:
+def _end(der: bytes, at: int) -> int:
+    """Where the element at `at` ends, in the frame that the loader has checked."""
+    length = der[at + 1]
+    return at + 2 + length if length < LONG else header(der, at, len(der))[2]
+
+
+def _instant(der: bytes, at: int) -> tuple[int, int, bool]:
     """Microseconds since 1970, end of the element, and whether RFC 5280 section 4.1.2.5 wants this encoding for this year."""
-    tag, start, stop = header(der, at, end)
-    if tag == _UTC_TIME:
+    start, stop = at + 2, at + 2 + der[at + 1]
+    if der[at] == _UTC_TIME:
         century = b"19" if der[start] >= 0x35 else b"20"  # '5'
         return _day(century + der[start : start + 6]) + _time_of_day(der[start + 6 : stop]), stop, True
     day = _day(der[start : start + 8])

@@ -7,6 +7,7 @@ issuer share are remembered by their bytes. Parts that no column shows (policy q
 from __future__ import annotations
 
 import ipaddress
+import struct
 from functools import lru_cache
 
 from keymuster.der import BIT_STRING, BOOLEAN, INTEGER, OCTET_STRING, OID, SEQUENCE, Malformed, children, expect, positive, whole
@@ -19,6 +20,7 @@ GENERAL_NAMES = {
     0x86: "uniformResourceIdentifier", 0x87: "iPAddress", 0x88: "registeredID",
 }  # fmt: skip
 _RFC822, _DNS, _URI, _IP = 0x81, 0x82, 0x86, 0x87
+_UINT16, _SCT = struct.Struct(">H").unpack_from, struct.Struct(">HB32xQH").unpack_from
 _LAST_INSTANT_MS = 253_402_300_799_999
 """End of the year 9999; later timestamps are noise."""
 
@@ -138,29 +140,25 @@ def _address(octets: bytes) -> str:
 
 def earliest_sct(value: bytes) -> int | None:
     """Earliest timestamp of a SignedCertificateTimestampList, in microseconds since 1970; None for an empty list."""
-    start, end = whole(value, OCTET_STRING)
-    if end - start < 2 or int.from_bytes(value[start : start + 2], "big") != end - start - 2:
-        raise Malformed("the SCT list is cut off")
-    at, earliest = start + 2, None
-    while at < end:
-        stop = at + 2 + int.from_bytes(value[at : at + 2], "big")
-        if stop > end:
-            raise Malformed("an SCT is cut off")
-        moment = _sct_milliseconds(value, at + 2, stop)
-        earliest = moment if earliest is None or moment < earliest else earliest
-        at = stop
-    return None if earliest is None else earliest * 1000
-
-
-def _sct_milliseconds(value: bytes, start: int, end: int) -> int:
-    """Timestamp of one SCT: version, log id (32 octets), timestamp (8), extensions, algorithm (2), signature (RFC 6962 section 3.2)."""
-    signature = start + 43 + int.from_bytes(value[start + 41 : start + 43], "big")
-    if signature + 4 > end or signature + 4 + int.from_bytes(value[signature + 2 : signature + 4], "big") != end or value[start]:
-        raise Malformed("an SCT is cut off or is not of version 1")
-    moment = int.from_bytes(value[start + 33 : start + 41], "big")
-    if moment > _LAST_INSTANT_MS:
-        raise Malformed("an SCT is later than the year 9999")
-    return moment
+    at, end = whole(value, OCTET_STRING)
+    try:
+        (size,) = _UINT16(value, at)
+        at += 2
+        if size != end - at:
+            raise Malformed("the SCT list is cut off")
+        earliest = _LAST_INSTANT_MS + 1
+        while at < end:
+            # version, log id (32 octets), timestamp (8), extensions, algorithm (2), signature (RFC 6962 section 3.2)
+            size, version, moment, extensions = _SCT(value, at)
+            stop, at = at + 2 + size, at + 45 + extensions
+            (size,) = _UINT16(value, at + 2)
+            if at + 4 + size != stop or stop > end or version or moment > _LAST_INSTANT_MS:
+                raise Malformed("an SCT is cut off, is not of version 1 or is later than the year 9999")
+            earliest = min(earliest, moment)
+            at = stop
+    except struct.error as error:
+        raise Malformed("the SCT list is cut off") from error
+    return None if earliest > _LAST_INSTANT_MS else earliest * 1000
 
 
 def _items(value: bytes) -> list[tuple[int, int, int, int]]:

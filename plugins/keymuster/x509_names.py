@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from keymuster.der import OID, SEQUENCE, SET, Malformed, children, expect, header, whole
+import re
+
+from keymuster.der import LONG, OID, SEQUENCE, SET, Malformed, children, expect, header, whole
 from keymuster.oids import ATTRIBUTE_TYPES, RFC4514, name_of
 
 CACHE_LIMIT = 65_536
@@ -20,6 +22,9 @@ _ENCODINGS = {12: "utf-8", 18: "utf-8", 19: "utf-8", 20: "utf-8", 22: "utf-8", 2
 _NO_STRINGS = (4, 23, 24)
 """OCTET STRING and times: shown as the text that they hold, but no attribute of a name may be one."""
 _TELETEX, _UNIQUE_IDENTIFIER = 20, bytes.fromhex("55042d")
+_PLAIN = (12, 19, 22)
+_PLAIN_TEXT = re.compile(r"[A-Za-z0-9._*@/-](?:[ A-Za-z0-9._*@/-]*[A-Za-z0-9._*@/-])?").fullmatch
+"""Nothing in it needs an escape."""
 _SPECIAL = str.maketrans({
     "\\": "\\\\", '"': '\\"', "+": "\\+", ",": "\\,", ";": "\\;", "<": "\\<", ">": "\\>", "\0": "\\00",
 })  # fmt: skip
@@ -37,7 +42,7 @@ def read_name(raw: bytes) -> Name:
 
 def _read(raw: bytes) -> Name:
     texts: list[str] = []
-    types: dict[str, None] = {}
+    types: list[str] = []
     sound = True
     at, end = whole(raw, SEQUENCE)
     while at < end:
@@ -49,12 +54,27 @@ def _read(raw: bytes) -> Name:
         if relative is None:
             if len(_relatives) >= CACHE_LIMIT:
                 _relatives.clear()
-            relative = _relatives[key] = _relative(key)
+            relative = _relatives[key] = _usual(key) or _relative(key)
         texts.append(relative[0])
-        types.update(dict.fromkeys(relative[1]))
+        types += relative[1]
         sound = sound and relative[2]
         at = stop
-    return ",".join(reversed(texts)), list(types), sound
+    texts.reverse()
+    return ",".join(texts), list(dict.fromkeys(types)), sound
+
+
+def _usual(raw: bytes) -> Relative | None:
+    """One UTF8String, PrintableString or IA5String below 128 octets, which is what nearly every relative name is; None for others."""
+    size = len(raw)
+    if size >= LONG or raw[1] != size - 2 or raw[2] != SEQUENCE or raw[3] != size - 4 or raw[4] != OID:
+        return None
+    value = 6 + raw[5]
+    if value + 2 > size or raw[value] not in _PLAIN or raw[value + 1] != size - value - 2:
+        return None
+    oid, content = raw[6:value], raw[value + 2 :]
+    if oid not in RFC4514 or not content.isascii():
+        return None
+    return f"{RFC4514[oid]}={_escaped(content.decode())}", (RFC4514[oid],), True
 
 
 def _relative(raw: bytes) -> Relative:
@@ -90,6 +110,9 @@ def _value(oid: bytes, raw: bytes) -> tuple[str, bool]:
 
 
 def _escaped(text: str) -> str:
+    """RFC 4514 section 2.4."""
+    if _PLAIN_TEXT(text):
+        return text
     text = text.translate(_SPECIAL)
     if text[:1] == "#" or (text[:1] == " " and len(text) > 1):
         text = "\\" + text
