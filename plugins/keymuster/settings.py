@@ -18,7 +18,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="KEYMUSTER_", frozen=True)
 
     home: Path = Field(default=Path("var"), description="Folder of everything that a run leaves behind on one machine.")
-    store: str = Field(default="", description="Snapshot store: a folder or any fsspec address (s3://bucket/prefix). Default: <home>/store.")
+    store: str = Field(
+        default="", description="Snapshot store: a folder or any fsspec address (s3://bucket/prefix). Default: <home>/store."
+    )
     store_connection: str = Field(default="", description="Airflow connection with the credentials of the store; empty for a folder.")
     ledger: str = Field(default="", description="SQLAlchemy address of the ledger. Default: SQLite in <home>/ledger.db.")
     ledger_connection: str = Field(default="", description="Airflow connection of the ledger; wins over `ledger`.")
