@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from keymuster.audit_keys import with_bare_keys, with_delivered
 from keymuster.errors import NoEvidence, NotRegistered
 from keymuster.frame import Frame, Mask, to_pandas
 from keymuster.model import SnapshotRef
@@ -55,7 +56,7 @@ def gather(store: Store, estate: str, stations: Sequence[Station], as_of: dateti
     absent = [s for s in states if s.snapshot is None]
     delivers: dict[str, dict[str, list[str]]] = {n: {t: sorted(c) for t, c in s.delivers.items()} for n, s in snapshots.items()}
     delivers |= {s.station: {"stations": list(_ABSENT)} for s in absent}
-    return Evidence(states, _tables(snapshots, absent, as_of), delivers)
+    return Evidence(states, _tables(snapshots, absent, as_of), with_delivered(delivers))
 
 
 def _with_problems(status: StationStatus, snapshot: Snapshot | None) -> StationStatus:
@@ -74,7 +75,8 @@ def _tables(snapshots: Mapping[str, Snapshot], absent: Iterable[StationStatus], 
     if never:
         parts.setdefault("stations", []).append(pa.Table.from_pylist(never, vocabulary()["stations"].stored()))
     order = [("station", "ascending"), ("locator", "ascending")]
-    return {name: pa.concat_tables(parts[name]).sort_by(order).combine_chunks() for name in sorted(parts)}
+    whole = with_bare_keys({name: pa.concat_tables(tables) for name, tables in parts.items()})
+    return {name: whole[name].sort_by(order).combine_chunks() for name in sorted(whole)}
 
 
 _ABSENT = ("asset_id", "kind", "last_success_at", "locator", "observed_at", "station")
