@@ -325,6 +325,16 @@ def test_the_first_ownership_rule_that_names_a_value_gives_it() -> None:
     assert run("owner", "endpoints", [{"locator": "e", "server_name": "a.SHOP.example.com"}], policy=OWNED) == ["shop"]
 
 
+def test_a_key_has_the_names_of_its_certificate() -> None:
+    certificates = [
+        {"station": "s", "locator": "1", "spki_sha256": "k", "subject": "CN=x", "san_names": ["b.example.com"]},
+        {"station": "s", "locator": "2", "spki_sha256": "k", "subject": "CN=x", "san_names": ["a.shop.example.com"]},
+    ]
+    rows = [{"station": "s", "locator": place, "spki_sha256": key} for place, key in (("1", "k"), ("2", "k"), ("3", "l"))]
+    assert run("owner", "keys", rows, {"certificates": certificates}, policy=OWNED) == ["security", "shop", "security"]
+    assert run("owner", "keys", rows, policy=OWNED) == ["security"] * 3
+
+
 def test_nobody_said_is_not_nobody_owns() -> None:
     with pytest.raises(Unknowable, match="ownership"):
         one("owner", locator="x")

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from keymuster.facts._arrays import joined, table
 from keymuster.frame import Frame, Mask
-from keymuster.policy import Policy
-from keymuster.protocols import Unknowable
+from keymuster.protocols import FactContext, Unknowable
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "station": ("station",),
@@ -24,13 +25,15 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 """Fields of a policy's `match` and the columns that they look at."""
 
 
-def named(frame: Frame, policy: Policy, field: str) -> pa.Array:
+def named(frame: Frame, context: FactContext, field: str) -> pa.Array:
     """What ownership rules say of each row in one field, as strings (scopes joined by a space); null where none names a value.
 
     Unknowable if the policy has no ownership rules at all: then nobody has said anything.
     """
+    policy = context.policy
     if "ownership" not in policy.model_fields_set:
         raise Unknowable("policy has no ownership rules; `ownership: []` states that there are none")
+    seen = _with_names(frame, context) if frame.table == "keys" else frame
     answers: list[str | None] = [None]
     chosen = np.zeros(len(frame), dtype=np.int64)
     for rule in policy.ownership:
@@ -38,8 +41,21 @@ def named(frame: Frame, policy: Policy, field: str) -> pa.Array:
         if value is None or rule.match.table not in (None, frame.table):
             continue
         answers.append(value if isinstance(value, str) else " ".join(value))
-        chosen[(chosen == 0) & fits(frame, rule.match.model_dump(exclude_none=True, exclude={"table"}))] = len(answers) - 1
+        chosen[(chosen == 0) & fits(seen, rule.match.model_dump(exclude_none=True, exclude={"table"}))] = len(answers) - 1
     return pa.array(answers, pa.string()).take(pa.array(chosen))
+
+
+def _with_names(frame: Frame, context: FactContext) -> Frame:
+    """Keys with subject and names of a certificate of theirs, the one at the same place if there is one."""
+    certificates = table(context, "certificates")
+    places = [pc.binary_join_element_wise(f.arrow("station"), f.arrow("locator"), "\0") for f in (frame, certificates)]
+    keys = [f.arrow("spki_sha256") for f in (frame, certificates)]
+    made = {}
+    for column in ("subject", "san_names"):
+        values = certificates.arrow(column)
+        array = pc.coalesce(joined(places[0], places[1], values), joined(keys[0], keys[1], values))
+        made[column] = pd.Series(pd.arrays.ArrowExtensionArray(array), index=frame.data.index)
+    return Frame(frame.table, frame.data.assign(**made))
 
 
 def fits(frame: Frame, patterns: Mapping[str, str]) -> Mask:

@@ -14,10 +14,10 @@ from keymuster.schema import tables
 
 COLUMN = "environment"
 TABLE = tuple(tables())
-NEEDS = ("station", "locator")
+NEEDS = ("station", "locator", "certificates.spki_sha256", "certificates.subject", "certificates.san_names")
 DOC = "The first ownership rule of the policy that fits and names an environment; null where none does."
 
 
 def compute(frame: Frame, context: FactContext) -> pd.Series[Any]:
     """See DOC."""
-    return series(frame, named(frame, context.policy, "environment"))
+    return series(frame, named(frame, context, "environment"))

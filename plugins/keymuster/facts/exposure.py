@@ -19,7 +19,7 @@ from keymuster.schema import tables
 
 COLUMN = "exposure"
 TABLE = tuple(tables())
-NEEDS = ("station", "locator")
+NEEDS = ("station", "locator", "certificates.spki_sha256", "certificates.subject", "certificates.san_names")
 DOC = (
     "An ownership rule that names it; else by the address in the locator of endpoints and of certificates served: "
     "loopback, internal (special-purpose blocks, networks of the policy) or internet. Null for host names."
@@ -51,5 +51,5 @@ def compute(frame: Frame, context: FactContext) -> pd.Series[Any]:
     """See DOC."""
     told = pa.nulls(len(frame), pa.string())
     if any(rule.exposure for rule in context.policy.ownership):
-        told = named(frame, context.policy, "exposure")
+        told = named(frame, context, "exposure")
     return series(frame, pc.coalesce(told, _by_address(frame, context)))

@@ -14,12 +14,13 @@ from keymuster.schema import tables
 
 COLUMN = "owner"
 TABLE = tuple(tables())
-NEEDS = ("station", "locator")
+NEEDS = ("station", "locator", "certificates.spki_sha256", "certificates.subject", "certificates.san_names")
 DOC = (
-    "The first ownership rule of the policy that fits station, locator, subject, name or account and names an owner; null where none does."
+    "The first ownership rule of the policy that fits station, locator, subject, name or account and names an owner; null where none does. "
+    "A key has the subject and names of its certificate."
 )
 
 
 def compute(frame: Frame, context: FactContext) -> pd.Series[Any]:
     """See DOC."""
-    return series(frame, named(frame, context.policy, "owner"))
+    return series(frame, named(frame, context, "owner"))
