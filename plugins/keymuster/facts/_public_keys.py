@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -59,8 +60,20 @@ def parsed(info: bytes) -> Any:
         return None
 
 
+_last: tuple[Any, dict[str, int]] | None = None
+"""The moduli of the shard at work, which five facts ask for."""
+
+
 def moduli(keys: pa.Array, context: FactContext) -> dict[str, int]:
-    """RSA moduli by digest of the key."""
+    """RSA moduli by digest of the key; read once per shard."""
+    global _last  # noqa: PLW0603 (one entry; keyed by all inputs)
+    key = (hashlib.sha256("".join(keys.to_pylist()).encode()).hexdigest(), context.ders, len(table(context, "certificates")))
+    if _last is None or _last[0] != key:
+        _last = (key, _moduli(keys, context))
+    return _last[1]
+
+
+def _moduli(keys: pa.Array, context: FactContext) -> dict[str, int]:
     found = {}
     for digest, info in infos(keys, context).items():
         key = parsed(info)
