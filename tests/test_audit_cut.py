@@ -27,7 +27,7 @@ END = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(LEAF, max_size=15), st.lists(END, max_size=10), st.integers(2, 5))
 def test_assets_stay_together_and_see_what_they_refer_to(leaves: list[dict[str, Any]], ends: list[dict[str, Any]], shards: int) -> None:
     given_tables = {

@@ -119,14 +119,14 @@ SYNTHETIC = (
 """Operators and shapes that the first rules do not use."""
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(judged())
 def test_the_vectorised_evaluator_agrees_with_the_plain_one(case: tuple[Rule, list[dict[str, Any]]]) -> None:
     rule, rows = case
     assert evaluate(rule, frame_of(rule, rows), AS_OF).tolist() == [reference(rule, row, AS_OF) for row in rows]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(judged(), st.data())
 def test_taking_a_value_away_never_makes_a_pass(case: tuple[Rule, list[dict[str, Any]]], data: st.DataObject) -> None:
     rule, rows = case
@@ -138,7 +138,7 @@ def test_taking_a_value_away_never_makes_a_pass(case: tuple[Rule, list[dict[str,
     assert not any(now == "pass" and was != "pass" for was, now in zip(before, after, strict=True))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(judged(), st.randoms(use_true_random=False))
 def test_order_more_columns_and_chunks_change_nothing(case: tuple[Rule, list[dict[str, Any]]], random: Any) -> None:
     rule, rows = case
