@@ -29,14 +29,14 @@ def collect(station: Station) -> DAG:
         ),
     ) as dag:
 
-        @task
+        @task(multiple_outputs=False)
         def pull(**context: Any) -> dict[str, Any]:
             """Read the source; write the snapshot."""
             from keymuster.orchestration import tasks  # noqa: PLC0415 (nothing heavy at parse time)
 
             return tasks.pull(station.name, context)
 
-        @task(outlets=[snapshot(station.name)])
+        @task(outlets=[snapshot(station.name)], multiple_outputs=False)
         def gate(ref: dict[str, Any]) -> dict[str, Any]:
             """Check the snapshot against its contract."""
             from keymuster.orchestration import tasks  # noqa: PLC0415 (nothing heavy at parse time)

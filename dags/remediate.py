@@ -28,7 +28,7 @@ with DAG(
 
         return tasks.remediation_plan(context)
 
-    @task
+    @task(multiple_outputs=False)
     def apply(plans: list[dict[str, Any]], **context: Any) -> dict[str, int]:
         """Do it. Returns counts."""
         from keymuster.orchestration import tasks  # noqa: PLC0415 (nothing heavy at parse time)

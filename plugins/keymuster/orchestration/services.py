@@ -33,22 +33,27 @@ def start(folder: Path, environ: Mapping[str, str], url: str, say: Callable[[str
     """
     if running(folder):
         raise ConfigurationError("Airflow is running already; stop it with 'make down'")
+    marked = claim(folder, environ)
+    try:
+        say("api-server")
+        spawn(folder, "api-server", ["api-server"], marked)
+        wait(folder, "api-server", f"{url}/execution/health", lambda body: "healthy" in body)
+        for part in PARTS[1:]:
+            say(part)
+            spawn(folder, part, [part], marked)
+        wait(folder, "scheduler", f"{url}/api/v2/monitor/health", all_healthy)
+    except BaseException:
+        stop(folder)
+        raise
+
+
+def claim(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Environment with a fresh mark: processes that get it are those that `running` and `stop` find by the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     mark = secrets.token_hex(8)
     (folder / "mark").write_text(mark)
     # setproctitle, which Airflow uses, would write over the environment that `running` looks at, unless it is told not to.
-    marked = {**environ, MARK: mark, "SPT_NOENV": "1"}
-    try:
-        say("api-server")
-        _spawn(folder, "api-server", ["api-server"], marked)
-        _wait(folder, "api-server", f"{url}/execution/health", lambda body: "healthy" in body)
-        for part in PARTS[1:]:
-            say(part)
-            _spawn(folder, part, [part], marked)
-        _wait(folder, "scheduler", f"{url}/api/v2/monitor/health", _all_healthy)
-    except BaseException:
-        stop(folder)
-        raise
+    return {**environ, MARK: mark, "SPT_NOENV": "1"}
 
 
 def stop(folder: Path, patience_seconds: float = 15) -> int:
@@ -107,7 +112,8 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _spawn(folder: Path, part: str, arguments: list[str], environ: Mapping[str, str]) -> None:
+def spawn(folder: Path, part: str, arguments: list[str], environ: Mapping[str, str]) -> None:
+    """Start one Airflow command; its output goes to `<folder>/<part>.log`."""
     command = [sys.executable, "-m", "airflow", *arguments]
     with (folder / f"{part}.log").open("ab") as log:
         process = subprocess.Popen(  # noqa: S603 (our own command)
@@ -116,7 +122,8 @@ def _spawn(folder: Path, part: str, arguments: list[str], environ: Mapping[str, 
     (folder / f"{part}.pid").write_text(str(process.pid))
 
 
-def _wait(folder: Path, part: str, address: str, good: Callable[[str], bool]) -> None:
+def wait(folder: Path, part: str, address: str, good: Callable[[str], bool]) -> None:
+    """Wait until the address gives a good answer. ConfigurationError with the end of the part's log."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         with suppress(urllib.error.URLError, OSError), urllib.request.urlopen(address, timeout=30) as answer:  # noqa: S310 (loopback)
@@ -129,6 +136,6 @@ def _wait(folder: Path, part: str, address: str, good: Callable[[str], bool]) ->
     raise ConfigurationError(f"Airflow's {part} did not start; the end of {folder / f'{part}.log'}:\n{tail}")
 
 
-def _all_healthy(body: str) -> bool:
+def all_healthy(body: str) -> bool:
     """Metadata database, scheduler, dag processor and triggerer all say so."""
     return body.count('"healthy"') >= len(PARTS)
