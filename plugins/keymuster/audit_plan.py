@@ -26,8 +26,8 @@ from keymuster.waivers import Waiver
 _RULES = TypeAdapter(tuple[Rule, ...])
 _WAIVERS = TypeAdapter(tuple[Waiver, ...])
 _FRAMEWORKS = TypeAdapter(tuple[Framework, ...])
-PACKAGES = ("cryptography", "great-expectations", "numpy", "pandas", "pyarrow")
-"""Packages that parsed and judged; their versions are part of the evidence."""
+PACKAGES = ("badkeys", "certifi", "cryptography", "great-expectations", "idna", "numpy", "pandas", "publicsuffixlist", "pyarrow")
+"""Packages that parsed and judged, and those that hold reference data; their versions are part of the evidence."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Content:
             "rules": _RULES.dump_python(self.rules, mode="json"),
             "frameworks": _FRAMEWORKS.dump_python(self.frameworks, mode="json"),
             "waivers": _WAIVERS.dump_python(self.waivers, mode="json"),
-            "policy": self.policy.model_dump(mode="json"),
+            "policy": self.policy.model_dump(mode="json", exclude_unset=True),  # what it leaves open must stay open in every shard
         }
 
     @classmethod
