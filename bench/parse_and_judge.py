@@ -76,9 +76,7 @@ def show(found: dict[str, Any], sample: int) -> None:
     for worker, work in WORKS.items():
         print(f"{worker:10} {found['per_cpu_second'][worker]:14,.0f} {found['peak_mib'][worker]:9,.0f}  {work.format(sample=sample)}")
     steps = ", ".join(f"{step} {seconds:.2f} s" for step, seconds in found["steps_cpu_seconds"].items())
-    print(
-        f"keymuster: {found['rules']} rules ({found['rules_not_evaluated']} without a verdict here), {found['findings']:,} findings; {steps}"
-    )
+    print(f"keymuster: {found['rules']} rules ({found['rules_not_evaluated']} without a verdict), {found['findings']:,} findings; {steps}")
     print("ratios: " + ", ".join(f"{name} {ratio:.1f}" for name, ratio in found["ratios"].items()))
     rerun, later = found["rerun"], found["next_day"]
     audit = "the same audit" if rerun["same_audit"] else "ANOTHER AUDIT"

@@ -18,6 +18,7 @@ from typing import Any
 from bench.corpus import AS_OF, corpus
 
 STATION = "bench"
+DELIVERS = {"certificates": ["role"]}
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def keymuster(ders: Sequence[bytes]) -> dict[str, Any]:
         as_of = AS_OF + timedelta(days=days)
         stream = [*(Record("certificates", f"/{i}", der, {"role": "served"}) for i, der in enumerate(ders)), Coverage(len(ders), len(ders))]
         clocks["parse"], made = timed(
-            lambda: normalise(stream, station=STATION, source="files", as_of=as_of, delivers=delivers, cache=store)
+            lambda: normalise(stream, station=STATION, source="files", as_of=as_of, delivers=DELIVERS, cache=store)
         )
 
         def keep() -> None:
@@ -114,17 +115,18 @@ def keymuster(ders: Sequence[bytes]) -> dict[str, Any]:
         once(Store(f"{folder}/warm"), 0)  # imports that happen at first use stay outside the clock
         ders = everything
         store = Store(f"{folder}/store")
-        seconds, (made, uri) = timed(lambda: once(store, 0))
+        made, uri = once(store, 0)
         steps, peak = dict(clocks), _peak()
         result = store.get_audit(uri)
-        again, (second, second_uri) = timed(lambda: once(Store(f"{folder}/store"), 0))
-        tomorrow, (third, _) = timed(lambda: once(Store(f"{folder}/store"), 1))
+        second, second_uri = once(Store(f"{folder}/store"), 0)
+        again = sum(clocks.values())
+        third, _ = once(Store(f"{folder}/store"), 1)
     return {
-        "cpu": seconds, "certificates": len(ders), "steps": steps, "rules": len(rules), "peak_mib": peak,
+        "cpu": sum(steps.values()), "certificates": len(ders), "steps": steps, "rules": len(rules), "peak_mib": peak,
         "findings": result.findings.num_rows, "outcomes": dict(result.manifest.outcomes),
         "not_evaluated": len(result.manifest.not_evaluated),
         "parsed": made.parsed, "again": {"cpu": again, "parsed": second.parsed, "same_audit": second_uri == uri},
-        "tomorrow": {"cpu": tomorrow, "parsed": third.parsed},
+        "tomorrow": {"cpu": sum(clocks.values()), "parsed": third.parsed},
     }  # fmt: skip
 
 

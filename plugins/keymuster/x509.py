@@ -43,9 +43,9 @@ SCHEMA = pa.schema([(n, pa.string() if n == AUTHORITY else tables()["certificate
 
 _EPOCH, _SECOND = datetime(1970, 1, 1, tzinfo=UTC), 1_000_000
 _V3, _UTC_TIME, _NOT_EXTENDED = 2, 0x17, 2050
-_KEY_USAGE, _SAN, _BASIC = encoded("2.5.29.15"), encoded("2.5.29.17"), encoded("2.5.29.19")
-_CRL, _POLICIES, _PURPOSES, _ACCESS = encoded("2.5.29.31"), encoded("2.5.29.32"), encoded("2.5.29.37"), encoded("1.3.6.1.5.5.7.1.1")
 Row = tuple[Any, ...]
+Extension = tuple[tuple[bytes, bool], int, Any, bool]
+"""OID and whether it is critical, slot of its value, the value, whether it is sound."""
 
 
 def parse_certificate(der: bytes) -> dict[str, Any]:
@@ -162,82 +162,79 @@ def _walk(der: bytes, certificate: x509.Certificate) -> Row:
     )  # fmt: skip
 
 
-_NO_SAN: tuple[list[str] | None, list[str] | None, bool | None, bool] = ([], [], False, True)
-_BROKEN_SAN: tuple[list[str] | None, list[str] | None, bool | None, bool] = (None, None, None, False)
-_NO_EXTENSIONS: tuple[Any, ...] = ([], [], False, [], None, _NO_SAN, None, None, False, [], [], [], True)
+_NO_SAN: tuple[list[str], list[str], bool] = ([], [], False)
+_ABSENT: tuple[Any, ...] = (None, _NO_SAN, None, None, False, [], [], [])
+"""Values by slot where there is no such extension: SCTs, SAN, key usage, purposes, cA, policies, CRL URLs, access entries."""
+_NO_EXTENSIONS: tuple[Any, ...] = ([], [], False, [], *_ABSENT, True)
+_READERS: Mapping[bytes, tuple[int, Any, Any]] = {
+    SCT_LIST: (0, values.earliest_sct, None),
+    encoded("2.5.29.17"): (1, values.alternative_names, (None, None, None)),
+    encoded("2.5.29.15"): (2, values.key_usage, []),
+    encoded("2.5.29.37"): (3, values.extended_key_usage, []),
+    encoded("2.5.29.19"): (4, values.basic_constraints, None),
+    encoded("2.5.29.32"): (5, values.policies, None),
+    encoded("2.5.29.31"): (6, values.crl_urls, None),
+    encoded("1.3.6.1.5.5.7.1.1"): (7, values.access_descriptions, None),
+}
+"""Slot, reader, and the value of an extension that is broken: unknown, or an empty list where a null would read as 'not there'."""
+_OF_ONE = frozenset({SCT_LIST, encoded("2.5.29.17"), encoded("2.5.29.14")})
+"""Extensions that no two certificates share (SCTs, SAN, subject key identifier): remembering them would only cost."""
+_CACHE_LIMIT, _CACHED_BYTES = 65_536, 4096
+_cache: dict[bytes, Extension] = {}
 
 
 def _extensions(der: bytes, at: int, end: int) -> tuple[Any, ...]:
-    """Names, critical names, then the columns, marks (duplicates, unknown critical ones), soundness. Of duplicates the first one counts."""
+    """Names, critical names, whether it is a precertificate, defects, the values by slot, soundness."""
     _, at, end = header(der, at, end)
     _, at, end = header(der, at, end)
-    seen: dict[bytes, bytes] = {}
-    critical: dict[bytes, None] = {}
-    is_duplicate = False
+    found: list[Extension] = []
     while at < end:
-        # the loader has checked this frame; short lengths, which are nearly all, are read in place
-        start, at = (at + 2, at + 2 + der[at + 1]) if der[at + 1] < LONG else header(der, at, end)[1:]
-        start, stop = (start + 2, start + 2 + der[start + 1]) if der[start + 1] < LONG else header(der, start, at)[1:]
-        oid = der[start:stop]
-        if der[stop] == BOOLEAN:
-            stop += 3
-            critical[oid] = None
-        if oid in seen:
-            is_duplicate = True
-        else:
-            seen[oid] = der[stop + 2 : at] if der[stop + 1] < LONG else der[header(der, stop, at)[1] : at]
-    names, critical_names, marks = _summary(tuple(seen), tuple(critical), is_duplicate)
-    return (names, critical_names, POISON in seen, marks, *_values(seen))
+        stop = at + 2 + der[at + 1] if der[at + 1] < LONG else header(der, at, end)[2]
+        raw = der[at:stop]
+        found.append(_cache.get(raw) or _extension(raw))
+        at = stop
+    summary = _summary(tuple([extension[0] for extension in found]))
+    if summary[3][:1] == ["duplicate_extension"]:  # the first one counts
+        found = list({extension[0][0]: extension for extension in reversed(found)}.values())
+    slots, sound = [*_ABSENT, None], True
+    for _, slot, value, is_sound in found:
+        slots[slot] = value
+        sound = sound and is_sound
+    slots[-1] = sound
+    return (*summary, *slots)
 
 
-def _values(seen: Mapping[bytes, bytes]) -> tuple[Any, ...]:
-    """The columns of the extensions. One that is broken yields an unknown, or an empty list where a null would read as 'not there'."""
-    sound, san, sct = True, _NO_SAN, None
-    usage: list[str] | None = None
-    if (raw := seen.get(_KEY_USAGE)) is not None:
+def _extension(raw: bytes) -> Extension:
+    """Read one Extension of the frame that the loader has checked; those without a column go to the last slot."""
+    start = 2 if raw[1] < LONG else header(raw, 0, len(raw))[1]
+    start, stop = (start + 2, start + 2 + raw[start + 1]) if raw[start + 1] < LONG else header(raw, start, len(raw))[1:]
+    oid = raw[start:stop]
+    is_critical = raw[stop] == BOOLEAN
+    stop += 3 * is_critical
+    slot, reader, broken = _READERS.get(oid) or (-1, None, None)
+    value, sound = None, True
+    if reader is not None:
         try:
-            usage, good = values.key_usage(raw)
-            sound = sound and good
+            value, sound = reader(raw[stop + 2 :] if raw[stop + 1] < LONG else raw[header(raw, stop, len(raw))[1] :])
         except Malformed:
-            usage, sound = [], False
-    if (raw := seen.get(_SAN)) is not None:
-        try:
-            san = values.alternative_names(raw)
-        except Malformed:
-            san = _BROKEN_SAN
-        sound = sound and san[3]
-    if (raw := seen.get(SCT_LIST)) is not None:
-        try:
-            sct = values.earliest_sct(raw)
-        except Malformed:
-            sound = False
-    read = []
-    for oid, reader, absent, broken in _READERS:
-        raw = seen.get(oid)
-        try:
-            read.append(absent if raw is None else reader(raw))
-        except Malformed:
-            read.append(broken)
-            sound = False
-    return (sct, san, usage, *read, sound)
-
-
-_READERS: tuple[tuple[bytes, Any, Any, Any], ...] = (
-    (_PURPOSES, values.extended_key_usage, None, []),
-    (_BASIC, values.basic_constraints, False, None),
-    (_POLICIES, values.policies, [], None),
-    (_CRL, values.crl_urls, [], None),
-    (_ACCESS, values.access_descriptions, [], None),
-)
+            value, sound = broken, False
+    extension = ((oid, is_critical), slot, value, sound)
+    if oid not in _OF_ONE and len(raw) <= _CACHED_BYTES:
+        if len(_cache) >= _CACHE_LIMIT:
+            _cache.clear()
+        _cache[raw] = extension
+    return extension
 
 
 @lru_cache(4096)
-def _summary(oids: tuple[bytes, ...], critical: tuple[bytes, ...], is_duplicate: bool) -> tuple[list[str], list[str], list[str]]:
-    """Names of the extensions, names of the critical ones, defects."""
-    marks = ["duplicate_extension"] if is_duplicate else []
+def _summary(shapes: tuple[tuple[bytes, bool], ...]) -> tuple[list[str], list[str], bool, list[str]]:
+    """Names of the extensions, names of the critical ones, whether the CT poison is there, defects."""
+    oids, critical = [oid for oid, _ in shapes], dict.fromkeys(oid for oid, is_critical in shapes if is_critical)
+    marks = ["duplicate_extension"] if len(set(oids)) < len(oids) else []
     if not RECOGNISED.issuperset(critical):
         marks.append("unknown_critical_extension")
-    return [name_of(EXTENSIONS, oid) for oid in oids], [name_of(EXTENSIONS, oid) for oid in critical], marks
+    names = [name_of(EXTENSIONS, oid) for oid in dict.fromkeys(oids)]
+    return names, [name_of(EXTENSIONS, oid) for oid in critical], POISON in oids, marks
 
 
 def _serial(octets: bytes) -> str:

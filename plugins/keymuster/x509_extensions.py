@@ -1,14 +1,13 @@
 """Values of the certificate extensions that become columns, read from their DER (RFC 5280 section 4.2, RFC 6962 section 3.3).
 
-Each reader takes the content of extnValue and raises Malformed when it is not what its norm says. Values that many certificates of one
-issuer share are remembered by their bytes. Parts that no column shows (policy qualifiers, names of other kinds) are stepped over.
+Each reader takes the content of extnValue and gives the value and whether it is sound; it raises Malformed when the bytes are not what its
+norm says. Parts that no column shows (policy qualifiers, names of other kinds) are stepped over.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import struct
-from functools import lru_cache
 
 from keymuster.der import BIT_STRING, BOOLEAN, INTEGER, OCTET_STRING, OID, SEQUENCE, Malformed, children, expect, positive, whole
 from keymuster.oids import ACCESS_METHODS, KEY_PURPOSES, name_of
@@ -24,11 +23,10 @@ _UINT16, _SCT = struct.Struct(">H").unpack_from, struct.Struct(">HB32xQH").unpac
 _LAST_INSTANT_MS = 253_402_300_799_999
 """End of the year 9999; later timestamps are noise."""
 
-AlternativeNames = tuple[list[str], list[str], bool, bool]
-"""dNSName and iPAddress entries, types each once, whether a dNSName is a wildcard, whether every entry is sound."""
+AlternativeNames = tuple[list[str], list[str], bool]
+"""dNSName and iPAddress entries, types each once, whether a dNSName is a wildcard."""
 
 
-@lru_cache(4096)
 def key_usage(value: bytes) -> tuple[list[str], bool]:
     """Asserted bits by name, and whether they are encoded as a named bit list should be: without trailing zeros."""
     start, end = whole(value, BIT_STRING)
@@ -39,14 +37,12 @@ def key_usage(value: bytes) -> tuple[list[str], bool]:
     return names, not bits or bool(bits[-1] >> value[start] & 1)
 
 
-@lru_cache(4096)
-def extended_key_usage(value: bytes) -> list[str]:
+def extended_key_usage(value: bytes) -> tuple[list[str], bool]:
     """Purposes by name, else by OID."""
-    return [name_of(KEY_PURPOSES, value[start:end]) for tag, _, start, end in _items(value) if _is(tag, OID)]
+    return [name_of(KEY_PURPOSES, value[start:end]) for tag, _, start, end in _items(value) if _is(tag, OID)], True
 
 
-@lru_cache(4096)
-def basic_constraints(value: bytes) -> bool:
+def basic_constraints(value: bytes) -> tuple[bool, bool]:
     """Whether cA is asserted."""
     members = children(value, *whole(value, SEQUENCE))
     is_ca = bool(members) and members[0][0] == BOOLEAN
@@ -61,21 +57,19 @@ def basic_constraints(value: bytes) -> bool:
             raise Malformed("pathLenConstraint is out of range")
     if members:
         raise Malformed("basicConstraints has too many members")
-    return is_ca
+    return is_ca, True
 
 
-@lru_cache(4096)
-def policies(value: bytes) -> list[str]:
+def policies(value: bytes) -> tuple[list[str], bool]:
     """OIDs of certificatePolicies, in order."""
     oids = []
     for tag, _, start, end in _items(value):
         _is(tag, SEQUENCE)
         oids.append(name_of({}, _slice(value, *expect(value, start, end, OID))))
-    return oids
+    return oids, True
 
 
-@lru_cache(4096)
-def crl_urls(value: bytes) -> list[str]:
+def crl_urls(value: bytes) -> tuple[list[str], bool]:
     """URIs of the fullNames of all distribution points."""
     urls = []
     for tag, _, start, end in _items(value):
@@ -84,15 +78,14 @@ def crl_urls(value: bytes) -> list[str]:
             if part == 0xA0:  # distributionPoint
                 for choice, _, full_start, full_end in children(value, name_start, name_end):
                     urls += _uris(value, full_start, full_end) if choice == 0xA0 else []  # fullName
-    return urls
+    return urls, True
 
 
 def _uris(value: bytes, start: int, end: int) -> list[str]:
     return [_text(value[s:e]) for tag, _, s, e in children(value, start, end) if tag == _URI]
 
 
-@lru_cache(4096)
-def access_descriptions(value: bytes) -> list[str]:
+def access_descriptions(value: bytes) -> tuple[list[str], bool]:
     """URI entries of authorityInfoAccess as `method=uri`."""
     entries = []
     for tag, _, start, end in _items(value):
@@ -103,10 +96,10 @@ def access_descriptions(value: bytes) -> list[str]:
             raise Malformed("an AccessDescription has one location")
         method = name_of(ACCESS_METHODS, value[oid_start:oid_end])
         entries += [f"{method}={_text(value[s:e])}" for tag, _, s, e in places if tag == _URI]
-    return entries
+    return entries, True
 
 
-def alternative_names(value: bytes) -> AlternativeNames:
+def alternative_names(value: bytes) -> tuple[AlternativeNames, bool]:
     """Read subjectAltName. An entry whose text breaks its own type is kept as well as it goes and makes the whole unsound."""
     names: list[str] = []
     types: dict[str, None] = {}
@@ -128,7 +121,7 @@ def alternative_names(value: bytes) -> AlternativeNames:
             sound = sound and text[0] != "#"
         elif tag in (_RFC822, _URI):
             sound = sound and _text(value[at:end]).isascii()
-    return names, list(types), is_wildcard, sound
+    return (names, list(types), is_wildcard), sound
 
 
 def _address(octets: bytes) -> str:
@@ -138,7 +131,7 @@ def _address(octets: bytes) -> str:
     return str(ipaddress.IPv6Address(octets)) if len(octets) == 16 else f"#{octets.hex()}"
 
 
-def earliest_sct(value: bytes) -> int | None:
+def earliest_sct(value: bytes) -> tuple[int | None, bool]:
     """Earliest timestamp of a SignedCertificateTimestampList, in microseconds since 1970; None for an empty list."""
     at, end = whole(value, OCTET_STRING)
     try:
@@ -158,7 +151,7 @@ def earliest_sct(value: bytes) -> int | None:
             at = stop
     except struct.error as error:
         raise Malformed("the SCT list is cut off") from error
-    return None if earliest > _LAST_INSTANT_MS else earliest * 1000
+    return (None if earliest > _LAST_INSTANT_MS else earliest * 1000), True
 
 
 def _items(value: bytes) -> list[tuple[int, int, int, int]]:
