@@ -27,7 +27,7 @@ def test_every_sighting_of_a_certificate_shows_its_key() -> None:
     row = {name: value for name, value in made.to_pylist()[0].items() if value is not None}
     assert row == {
         "asset_id": LEAF.spki_sha256, "spki_sha256": LEAF.spki_sha256, "station": "s", "locator": "a", "observed_at": AS_OF,
-        "kind": "public", "key_algorithm": "EC", "key_bits": 256, "key_curve": "P-256",
+        "kind": "public", "provider": "certificate", "key_algorithm": "EC", "key_bits": 256, "key_curve": "P-256",
     }  # fmt: skip
 
 

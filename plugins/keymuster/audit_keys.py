@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from keymuster.schema import tables as vocabulary
 
 SHARED = ("station", "locator", "observed_at", "key_algorithm", "key_bits", "key_curve", "spki_sha256")
-DELIVERED = frozenset({"asset_id", "kind", *SHARED})
+FIXED = {"kind": "public", "provider": "certificate"}
+DELIVERED = frozenset({"asset_id", *FIXED, *SHARED})
 """Columns of `keys` that a certificate tells."""
 
 
@@ -26,7 +27,7 @@ def with_bare_keys(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
     keys = tables.get("keys", schema.empty_table())
     met = certificates.filter(pc.and_(certificates["spki_sha256"].is_valid(), pc.invert(pc.is_in(_places(certificates), _places(keys)))))
     given = {name: met[name] for name in SHARED}
-    given |= {"asset_id": met["spki_sha256"], "kind": pa.repeat(pa.scalar("public"), met.num_rows)}
+    given |= {"asset_id": met["spki_sha256"], **{name: pa.repeat(pa.scalar(value), met.num_rows) for name, value in FIXED.items()}}
     made = pa.table([given.get(f.name, pa.nulls(met.num_rows, f.type)) for f in schema], schema=schema)
     return {**tables, "keys": pa.concat_tables([keys, made])}
 
