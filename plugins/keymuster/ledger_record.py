@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, String, Table, Text, case, exists, func, insert, literal, select, text, update
+from sqlalchemy import Column, Connection, MetaData, String, Table, Text, case, exists, func, insert, literal, select, text, update
 
+from keymuster.ledger_bulk import fill
 from keymuster.ledger_database import lock_number
-from keymuster.ledger_schema import SEVERITIES, Instant, audits, findings, metadata
+from keymuster.ledger_schema import SEVERITIES, Instant, audits, findings
 from keymuster.model import Delta, Outcome
 from keymuster.results import AuditResult
 
 incoming = Table(
     "keymuster_incoming",
-    metadata.__class__(),
+    MetaData(),
     Column("finding_key", String(32), primary_key=True),
     Column("rule_id", String(200)),
     Column("asset_id", Text),
@@ -29,7 +28,7 @@ incoming = Table(
 )
 gone = Table(
     "keymuster_gone",
-    metadata.__class__(),
+    MetaData(),
     Column("finding_key", String(32), primary_key=True),
     Column("state", String(12)),
     prefixes=["TEMPORARY"],
@@ -83,7 +82,7 @@ def _audit(result: AuditResult, rows: Iterable[tuple[str | None, ...]], *, moves
 
 
 def _move(connection: Connection, result: AuditResult, delta: Delta | None, rows: Sequence[tuple[str | None, ...]]) -> None:
-    _fill(connection, incoming, rows)
+    fill(connection, incoming, rows)
     as_of, mine = result.manifest.as_of, findings.c.estate == result.manifest.estate
     absent = (
         select(findings.c.finding_key, findings.c.rule_id, findings.c.asset_id, findings.c.stations)
@@ -95,7 +94,7 @@ def _move(connection: Connection, result: AuditResult, delta: Delta | None, rows
     _seen(connection, mine, as_of)
     _new(connection, result.manifest.estate, as_of)
     if states:
-        _fill(connection, gone, states)
+        fill(connection, gone, states)
         connection.execute(
             update(findings)
             .where(mine, findings.c.finding_key == gone.c.finding_key)
@@ -164,25 +163,3 @@ def _proof(result: AuditResult) -> Callable[[str, str, Iterable[str]], bool]:
         return (passes or asset_id not in unknown) and all(name in complete for name in stations)
 
     return proves
-
-
-def _fill(connection: Connection, table: Table, rows: Sequence[tuple[str | None, ...]]) -> None:
-    table.create(connection)
-    if not rows:
-        return
-    if connection.dialect.name == "postgresql":
-        cursor: Any = connection.connection.cursor()
-        with contextlib.closing(cursor):
-            cursor.copy_expert(f"COPY {table.name} FROM STDIN", _copy_text(rows))
-        connection.execute(text(f"ANALYZE {table.name}"))
-    else:
-        marks = ", ".join("?" * len(table.columns))
-        connection.exec_driver_sql(f"INSERT INTO {table.name} VALUES ({marks})", list(rows))  # noqa: S608 (our own table names)
-
-
-_ESCAPES: Mapping[int, str] = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-
-
-def _copy_text(rows: Iterable[tuple[str | None, ...]]) -> io.StringIO:
-    """PostgreSQL's COPY text format."""
-    return io.StringIO("".join("\t".join("\\N" if v is None else v.translate(_ESCAPES) for v in row) + "\n" for row in rows))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy import Column, Connection, MetaData, String, Table, delete, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from keymuster.ledger_bulk import fill
 from keymuster.ledger_rows import TicketRow
-from keymuster.ledger_schema import ticket_log, tickets
+from keymuster.ledger_schema import Instant, ticket_log, tickets
 
+waiting = Table("keymuster_waiting", MetaData(), Column("finding_key", String(32), primary_key=True), prefixes=["TEMPORARY"])
 COLUMNS = tuple(tickets.c[name] for name in TicketRow.__slots__)
 
 
@@ -34,7 +36,8 @@ def reserve(connection: Connection, tracker: str, key: str, *, estate: str, told
     """
     if version == 0:
         fresh = {"tracker": tracker, "finding_key": key, "estate": estate, "state": "reserved", "reserved_at": now, "told": told}
-        done = connection.execute(_ignoring(connection, tickets).values({**fresh, "reopens": 0, "version": 1}))
+        values = {**fresh, "reopens": 0, "version": 1}
+        done = connection.execute(_ignoring(connection, tickets, lambda insertion: insertion.values(values)))
         moved = 1 if done.rowcount == 1 else None
     else:
         before = row(connection, tracker, key)
@@ -70,10 +73,16 @@ def release(connection: Connection, tracker: str, key: str, *, version: int, now
 
 def gather(connection: Connection, tracker: str, keys: Sequence[str], *, estate: str, told: str, now: datetime) -> None:
     """Note many findings as standing in the overflow ticket; those that have a row already stay as they are."""
-    same = {"tracker": tracker, "estate": estate, "state": "overflow", "reserved_at": now, "told": told}
-    values = [{**same, "finding_key": key, "reopens": 0, "version": 1} for key in keys]
-    if values:
-        connection.execute(_ignoring(connection, tickets), values)
+    if not keys:
+        return
+    fill(connection, waiting, [(key,) for key in sorted(set(keys))])
+    same = {"tracker": tracker, "estate": estate, "state": "overflow", "told": told, "reopens": 0, "version": 1}
+    columns = {"finding_key": waiting.c.finding_key, "reserved_at": literal(now, Instant), **{n: literal(v) for n, v in same.items()}}
+    chosen = select(*columns.values())
+    # The condition is there for SQLite's parser, which takes ON CONFLICT for part of the join otherwise.
+    chosen = chosen.where(waiting.c.finding_key.is_not(None))
+    connection.execute(_ignoring(connection, tickets, lambda fresh: fresh.from_select(list(columns), chosen, include_defaults=False)))
+    waiting.drop(connection)
 
 
 def scatter(connection: Connection, tracker: str, keys: Iterable[str]) -> None:
@@ -101,7 +110,7 @@ def _update(connection: Connection, tracker: str, key: str, version: int, values
     return version + 1 if connection.execute(statement).rowcount == 1 else None
 
 
-def _ignoring(connection: Connection, table: Table) -> Any:
+def _ignoring(connection: Connection, table: Table, filled: Callable[[Any], Any]) -> Any:
     """INSERT that leaves a row with the same unique key alone."""
     dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table).on_conflict_do_nothing()
+    return filled(dialect.insert(table)).on_conflict_do_nothing()
