@@ -69,6 +69,11 @@ def summary(runs: dict[str, list[dict[str, Any]]], count: int, seed: int) -> dic
     }  # fmt: skip
 
 
+def worked_again(found: dict[str, Any]) -> bool:
+    """Whether a rerun on the unchanged inventory parsed anything again, or made another audit."""
+    return bool(found["rerun"]["parsed"] or found["next_day"]["parsed"] or not found["rerun"]["same_audit"])
+
+
 def show(found: dict[str, Any], sample: int) -> None:
     """The table for people."""
     print(f"{found['certificates']:,} distinct certificates, seed {found['seed']}, medians of {found['turns']} turns, one process each")
@@ -99,8 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
-    worked_again = found["rerun"]["parsed"] or found["next_day"]["parsed"] or not found["rerun"]["same_audit"]
-    return 1 if worked_again else 0
+    return int(worked_again(found))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from keymuster.errors import ConfigurationError, StoreUnavailable
 TEMPORARY = "tmp"
 """Folder of unfinished files below the root, so that what a killed process leaves lies in one place and is never read."""
 _LOCAL = ("", "file", "local")
+_OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
+"""They have no folders, and a client that is asked to make one may make a bucket that nobody wanted."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -146,7 +148,8 @@ class RemoteFiles:
     def put(self, name: str, data: bytes) -> None:
         """See `Files`."""
         with _failures(self.address(name), *self._failures):
-            self.fs.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
+            if self.root.protocol not in _OBJECT_STORES:
+                self.fs.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
             self.fs.pipe_file(self._path(name), data)
 
     def get(self, name: str) -> bytes | None:
