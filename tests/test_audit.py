@@ -126,7 +126,10 @@ def estate(store: Store) -> list[Place]:
     """Leaves, CA certificates, shared keys, chains, endpoints that changed their certificate, and things without a key."""
     leaves = [certificate(f"leaf{i}", key_bits=(1024, 2048, None)[i % 3], spki_sha256=spki(f"k{i % 17}")) for i in range(60)]
     cas = [certificate(f"ca{i}", is_ca=True, role="chain", issuer=f"CN=ca{i}", is_self_signed=True) for i in range(5)]
-    twins = [certificate("leaf1", locator="again"), certificate("leaf1x", serial_number=certificate("leaf1")["serial_number"])]
+    twins = [
+        certificate("leaf1", locator="again", spki_sha256=spki("k1")),
+        certificate("leaf1x", serial_number=certificate("leaf1")["serial_number"]),
+    ]
     ends = [
         {"asset_id": f"tls:host{i}:443:", "certificate_asset_id": leaves[(i * j) % 60]["asset_id"], "server_name": f"leaf{i}",
          "tls_versions": ["TLSv1.2"] + ["TLSv1.0"] * (i % 4 == 0)}
@@ -155,6 +158,15 @@ def test_the_number_of_shards_changes_no_byte(tmp_path: Path) -> None:
         }
         assert result.findings.num_rows > 50
     assert read[1] == read[8]
+
+
+def test_a_key_is_labelled_by_the_certificate_over_it(store: Store) -> None:
+    key = {"asset_id": spki("k1"), "spki_sha256": spki("k1"), "key_algorithm": "RSA", "kind": "private", "file_mode": "0644"}
+    lone = {"asset_id": "urn:lan:lone", "key_algorithm": "RSA", "kind": "private", "file_mode": "0644"}
+    snapshot(store, "lan", {"certificates": [certificate("leaf1", spki_sha256=spki("k1")), certificate("x")], "keys": [key, lone]})
+    labels = {a["asset_id"]: a["label"] for a in judged(store, Place("lan")).assets.to_pylist() if a["table"] == "keys"}
+    assert labels[spki("k1")] == f"key of {certificate('leaf1')['subject']}"
+    assert "key of" not in labels["urn:lan:lone"]
 
 
 def test_every_row_is_judged_in_exactly_one_shard(store: Store) -> None:

@@ -171,7 +171,8 @@ def judge_shard(store: Store, made: Plan, index: int) -> None:
     documents = {}
     for name, piece in pieces.items():
         if piece.own.num_rows:
-            tally = _tally(made, judged_by, _first(frames[name], piece.own.num_rows), unknown)
+            sightings = Sightings(_first(frames[name], piece.own.num_rows), frames.get("certificates"))
+            tally = _tally(made, judged_by, sightings, unknown)
             documents[name] = gate.judge([r for r in judged_by.rules if r.table == name], tally.sightings.frame, made.as_of, tally)
             for part, table in tally.tables().items():
                 parts[part].append(table)
@@ -190,10 +191,10 @@ def _first(frame: Frame, rows: int) -> Frame:
     return Frame(frame.table, frame.data.iloc[:rows], {column: mask[:rows] for column, mask in frame.undelivered.items()})
 
 
-def _tally(made: Plan, judged_by: Content, frame: Frame, unknown: Mapping[str, str]) -> Tally:
+def _tally(made: Plan, judged_by: Content, sightings: Sightings, unknown: Mapping[str, str]) -> Tally:
     waivers = [w for w in judged_by.waivers if w.in_force(made.as_of)]
     snapshots = {s.station: s.snapshot.uri for s in made.stations if s.snapshot}
-    return Tally(Sightings(frame), waivers, snapshots, unknown, {s.station: s.source for s in made.stations})
+    return Tally(sightings, waivers, snapshots, unknown, {s.station: s.source for s in made.stations})
 
 
 def _exists(store: Store, made: Plan) -> bool:

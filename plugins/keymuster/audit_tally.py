@@ -31,7 +31,8 @@ MOST_LOCATORS = 100
 class Sightings:
     """The rows of one table, grouped by asset and by (asset, station)."""
 
-    def __init__(self, frame: Frame) -> None:
+    def __init__(self, frame: Frame, certificates: Frame | None = None) -> None:
+        """`certificates` of the same shard give the keys their names."""
         self.frame = frame
         place = pc.binary_join_element_wise(_text(frame, "station"), _text(frame, "locator"), ":")
         self.place = place
@@ -41,7 +42,7 @@ class Sightings:
         self.pair_asset, self.pair_station = np.divmod(pairs, max(1, len(self.stations)))
         self.rank = np.empty(len(frame), dtype=np.intp)
         self.rank[pc.array_sort_indices(place).to_numpy()] = np.arange(len(frame))
-        self.labels = _labels(frame)
+        self.labels = _labels(frame, certificates)
 
     def by_asset(self, codes: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
         """The gravest code of each asset."""
@@ -69,15 +70,26 @@ def _gravest(codes: npt.NDArray[np.int8], groups: Index, count: int) -> npt.NDAr
     return found
 
 
-def _labels(frame: Frame) -> pa.Array:
-    """What people know the row by: the subject, else its first name, else its place. Hostile text."""
+def _labels(frame: Frame, certificates: Frame | None) -> pa.Array:
+    """What people know the row by: the subject, else its first name, else whose key it is, else its place. Hostile text."""
     parts = [frame.arrow("subject")] if "subject" in frame.data.columns else []
     if "san_names" in frame.data.columns:
         names = frame.arrow("san_names")
         first = pc.list_element(pc.if_else(pc.greater(pc.list_value_length(names), 0), names, pa.scalar([""], names.type)), 0)
         parts.append(first)
+    if frame.table == "keys" and certificates is not None:
+        parts.append(_whose(frame, certificates))
     filled = [pc.if_else(pc.equal(p, ""), pa.scalar(None, pa.string()), p) for p in parts]
     return pc.utf8_slice_codeunits(pc.coalesce(*filled, frame.arrow("locator")), 0, 300)
+
+
+def _whose(keys: Frame, certificates: Frame) -> pa.Array:
+    """`key of <subject>`, of the certificate over the same key whose subject sorts first; a shard holds all of them."""
+    pairs = pa.table({"spki": certificates.arrow("spki_sha256"), "subject": certificates.arrow("subject")})
+    first = pairs.group_by("spki").aggregate([("subject", "min")])
+    at = pc.index_in(keys.arrow("spki_sha256"), value_set=first["spki"].combine_chunks(), skip_nulls=True)
+    found = first["subject_min"].combine_chunks().take(at)
+    return pc.binary_join_element_wise("key of", found, " ")
 
 
 @dataclass
