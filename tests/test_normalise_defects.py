@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from datetime import UTC, datetime
 from typing import Any
 
@@ -156,6 +157,31 @@ NOT_CERTIFICATES = {"nothing": b"", "noise": b"\xff" * 40, "a key": SOME_KEY, "c
 def test_what_is_no_certificate(der: bytes) -> None:
     with pytest.raises(ValueError):
         parse_certificate(der)
+
+
+@pytest.mark.parametrize("digest", ["sha1", "md5"])
+def test_a_broken_hash_does_not_hide_who_signed(digest: str) -> None:
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:1024",
+        "-nodes",
+        f"-{digest}",
+        "-subj",
+        "/CN=old",
+        "-keyout",
+        "/dev/null",
+        "-outform",
+        "DER",
+    ]
+    der = subprocess.run(command, capture_output=True, check=True).stdout
+    assert parse_certificate(der)["signature_hash"] == digest.upper()
+    assert parse_certificate(der)["is_self_signed"] is True
+    forged = bytearray(der)
+    forged[-1] ^= 1
+    assert parse_certificate(bytes(forged))["is_self_signed"] is False
 
 
 def test_self_signed_needs_a_signature_that_verifies() -> None:

@@ -153,8 +153,31 @@ def _is_self_signed(certificate: x509.Certificate, tbs: Any) -> Any:
     except InvalidSignature:
         return False
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        return None
+        return _by_arithmetic(certificate)
     return True
+
+
+ENDINGS = {
+    "1.2.840.113549.1.1.4": ("md5", "3020300c06082a864886f70d020505000410"),
+    "1.2.840.113549.1.1.5": ("sha1", "3021300906052b0e03021a05000414"),
+}
+
+
+def _by_arithmetic(certificate: x509.Certificate) -> bool | None:
+    """RFC 8017 section 8.2.2, for the hashes that the package refuses."""
+    name, prefix = ENDINGS.get(certificate.signature_algorithm_oid.dotted_string, ("", ""))
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    if not name or not isinstance(key, rsa.RSAPublicKey):
+        return None
+    numbers, size = key.public_numbers(), -(-key.key_size // 8)
+    digest = bytes.fromhex(prefix) + hashlib.new(name, certificate.tbs_certificate_bytes).digest()
+    wanted = b"\0\1" + b"\xff" * (size - len(digest) - 3) + b"\0" + digest
+    signature = int.from_bytes(certificate.signature, "big")
+    is_whole = len(certificate.signature) == size and signature < numbers.n
+    return is_whole and pow(signature, numbers.e, numbers.n) == int.from_bytes(wanted, "big")
 
 
 def _names(certificate: x509.Certificate) -> dict[str, Any]:

@@ -16,17 +16,17 @@ from typing import Any
 
 import pyarrow as pa
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.utils import CryptographyDeprecationWarning
 
 from keymuster import x509_extensions as values
 from keymuster.der import BOOLEAN, LONG, Malformed, encoded, header
 from keymuster.oids import EXTENSIONS, POISON, RECOGNISED, SCT_LIST, name_of
 from keymuster.schema import tables
+from keymuster.signatures import is_signed_by
 from keymuster.x509_keys import read_key, read_signature
 from keymuster.x509_names import read_name
 
-PARSER_VERSION = "1"
+PARSER_VERSION = "2"
 """Part of the address of what was parsed once: raise it whenever a column changes its value for some certificate."""
 MAX_BYTES = 1 << 20
 """No certificate is larger; a bigger one is a mistake or an attack."""
@@ -154,9 +154,10 @@ def _walk(der: bytes, certificate: x509.Certificate) -> Row:
     if is_mismatched:
         defects.append("signature_algorithm_mismatch")
     defects += key.defects
+    is_own = raw_issuer == raw_subject and is_signed_by(certificate, certificate)
     return (
         hashlib.sha256(der).hexdigest(), key.algorithm, key.bits, key.curve, hashlib.sha256(spki).hexdigest(), _serial(serial), subject,
-        subject_types, issuer, not_before, not_after, sct, raw_issuer == raw_subject and _verifies(certificate), is_precertificate,
+        subject_types, issuer, not_before, not_after, sct, is_own, is_precertificate,
         signature.name, signature.hash, signature.der, key.algorithm_der, key.exponent, defects, names, critical, san[0], san[1], san[2],
         usage, purposes, is_ca, policies, crls, access, hashlib.sha256(raw_subject + spki).hexdigest(),
     )  # fmt: skip
@@ -267,14 +268,3 @@ def _day(text: bytes) -> int:
 def _time_of_day(text: bytes) -> int:
     """Microseconds of HHMMSSZ."""
     return (int(text[:2]) * 3600 + int(text[2:4]) * 60 + int(text[4:6])) * _SECOND
-
-
-def _verifies(certificate: x509.Certificate) -> bool | None:
-    """Whether the signature verifies under the certificate's own key; None where the algorithm or the key cannot be used here."""
-    try:
-        certificate.verify_directly_issued_by(certificate)
-    except InvalidSignature:
-        return False
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        return None
-    return True

@@ -50,7 +50,7 @@ def audit_plan(context: Mapping[str, Any]) -> list[dict[str, Any]]:
 def audit_shard(shard: Mapping[str, Any]) -> None:
     """Task `judge` of `audit`; names its shard for the UI."""
     plan = Plan.from_json(shard["plan"])
-    get_current_context()["shard_name"] = f"{plan.estate} {shard['shard'] + 1} of {max(plan.shards, 1)}"  # type: ignore[typeddict-unknown-key]
+    get_current_context()["shard_name"] = f"{plan.estate} {shard['shard'] + 1} of {max(plan.shards, 1)}"
     steps.audit_shard(place(), plan, shard["shard"])
 
 
