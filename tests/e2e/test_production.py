@@ -68,7 +68,7 @@ def stack(
     }
     url = f"http://127.0.0.1:{port}"
     theirs = compose_settings({**values, "KEYMUSTER_URL": url}, places)
-    for name in (name for name in theirs if name.startswith(("KEYMUSTER", "AIRFLOW_CONN"))):
+    for name in (name for name in theirs if name.startswith(("KEYMUSTER", "AIRFLOW_CONN", "AIRFLOW_HOME"))):
         monkeypatch.setenv(name, theirs[name])
     settings.cache_clear()
     bin_folder = Path(sys.executable).parent

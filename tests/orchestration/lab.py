@@ -82,9 +82,11 @@ class Lab:
         return states
 
     def collect(self, instant: datetime) -> None:
-        """Both stations."""
+        """Both stations, without Airflow: the steps that their DAGs run, in half the time."""
+        from keymuster.orchestration import steps
+
         for station in ("lab-files", "lab-ca"):
-            self.run(f"collect__{station}", instant)
+            steps.collect(self.place, station, instant)
 
     def round(self, instant: datetime) -> None:
         """Everything once."""
