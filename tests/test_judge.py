@@ -76,6 +76,9 @@ def test_a_private_key_is_judged_and_not_shown(tmp_path: Path) -> None:
         assert "PRIVATE KEY" not in result.stdout
         assert f"{key.private_numbers().private_value:x}" not in result.stdout
     assert objects(run("--json", path))[0]["outcomes"]["key.file.private"] == "fail"
+    assert run(path, "--fail-on", "critical").exit_code == 1  # readable for everybody: severity_when raises it
+    path.chmod(0o640)
+    assert run(path, "--fail-on", "critical").exit_code == 0
 
 
 def test_a_file_name_cannot_command_the_terminal(tmp_path: Path) -> None:
@@ -118,6 +121,6 @@ def test_failures_come_worst_first(weak: Path) -> None:
     rules = load_rules(content.checks() / "rules")
     judge = judging.Judge(rules, read_policy(content.checks() / "policies" / "default.yaml"), datetime(2026, 11, 1, tzinfo=UTC))
     (verdict,) = judge.files([weak])
-    severities = [s for s, _, _ in verdict.failures(judge.severities)]
+    severities = [s for s, _, _ in verdict.failures()]
     assert severities[0] == Severity.CRITICAL
     assert severities == sorted(severities, reverse=True)

@@ -84,16 +84,16 @@ class _clear_errors:  # noqa: N801 (reads as a statement)
             raise typer.Exit(2) from None
 
 
-def _worst(judging: Judge, verdict: FileVerdict) -> Severity | None:
-    failures = verdict.failures(judging.severities)
+def _worst(verdict: FileVerdict) -> Severity | None:
+    failures = verdict.failures()
     return failures[0][0] if failures else None
 
 
-def _show_json(judging: Judge, verdicts: Iterable[FileVerdict]) -> tuple[Severity | None, int]:
+def _show_json(_: Judge, verdicts: Iterable[FileVerdict]) -> tuple[Severity | None, int]:
     worst, unread = None, 0
     for verdict in verdicts:
         sys.stdout.write(json.dumps(as_json(verdict), ensure_ascii=True) + "\n")
-        worst = _worse(worst, _worst(judging, verdict))
+        worst = _worse(worst, _worst(verdict))
         unread += bool(verdict.problems)
     return worst, unread
 
@@ -107,12 +107,12 @@ def _show_table(judging: Judge, verdicts: Iterable[FileVerdict]) -> tuple[Severi
     titles = {r.id: r.title for r in judging.rules}
     for verdict in _with_progress(verdicts):
         unread += bool(verdict.problems)
-        worst = _worse(worst, _worst(judging, verdict))
+        worst = _worse(worst, _worst(verdict))
         counts.update(outcome for asset in verdict.assets for outcome in asset.outcomes.values())
         counts["files"] += 1
         counts["assets"] += len(verdict.assets)
-        _print_file(console, judging, verdict, titles)
-    judged = f"{plural(counts['files'], 'file')}, {counts['assets']:,} certificates and keys"
+        _print_file(console, verdict, titles)
+    judged = f"{plural(counts['files'], 'file')}, {plural(counts['assets'], 'asset')}"
     tally = ", ".join(f"{counts[o]:,} {o.replace('_', ' ')}" for o in Outcome if counts[o])
     console.print(Text(f"{judged}: {tally or 'nothing judged'}.", "bold"))
     if counts[Outcome.UNKNOWN]:
@@ -133,8 +133,8 @@ def _with_progress(verdicts: Iterable[FileVerdict]) -> Iterator[FileVerdict]:
             progress.advance(task)
 
 
-def _print_file(console: Console, judging: Judge, verdict: FileVerdict, titles: dict[str, str]) -> None:
-    failures = verdict.failures(judging.severities)
+def _print_file(console: Console, verdict: FileVerdict, titles: dict[str, str]) -> None:
+    failures = verdict.failures()
     if not failures and not verdict.problems:
         console.print(Text.assemble(("ok    ", "green"), visible(verdict.path)))
         return

@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 from keymuster import audit_facts, content
 from keymuster.audit_evidence import frame_of
 from keymuster.frame import Frame
-from keymuster.model import Coverage, Outcome, Problem, Record, Severity
+from keymuster.model import Coverage, Problem, Record, Severity
 from keymuster.normalise import normalise
 from keymuster.policy import Policy
 from keymuster.protocols import FactContext
-from keymuster.rules import ORDER, Reader, Rule, judge
+from keymuster.rules import FAIL, ORDER, Reader, Rule, judge
 from keymuster.sources import files
 
 BATCH = 4_000
@@ -40,6 +40,8 @@ class Judged:
     """Subject or place, for people. Hostile text."""
     outcomes: Mapping[str, str]
     """Outcome by rule id."""
+    failures: Mapping[str, Severity]
+    """Severity of each rule that fails, `severity_when` taken into account."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,9 @@ class FileVerdict:
     assets: Sequence[Judged]
     problems: Sequence[Problem]
 
-    def failures(self, severities: Mapping[str, Severity]) -> list[tuple[Severity, str, Judged]]:
+    def failures(self) -> list[tuple[Severity, str, Judged]]:
         """Rules that fail, worst first, with their severity and the asset."""
-        failed = [(severities[r], r, a) for a in self.assets for r, o in a.outcomes.items() if o == Outcome.FAIL]
+        failed = [(severity, rule, asset) for asset in self.assets for rule, severity in asset.failures.items()]
         return sorted(failed, key=lambda f: (-f[0], f[1], f[2].fingerprint))
 
 
@@ -65,11 +67,6 @@ class Judge:
     as_of: datetime
     role: str = "served"
     """Role given to certificates; `served` judges them as if they were in use."""
-
-    @cached_property
-    def severities(self) -> dict[str, Severity]:
-        """Severity by rule id."""
-        return {r.id: r.severity for r in self.rules}
 
     def files(self, paths: Sequence[Path], passwords: Sequence[str] = ()) -> Iterator[FileVerdict]:
         """One verdict a file, in the order in which files are met; a file that holds nothing of ours is told only if it was named."""
@@ -130,12 +127,19 @@ class Judge:
         rules = [r for r in self.rules if r.table == frame.table]
         reader = Reader(frame)
         labels = np.array([str(o) for o in ORDER], dtype=object)
-        codes = np.stack([judge(r, reader, self.as_of).codes for r in rules]) if rules else np.empty((0, len(frame)), dtype=np.int8)
+        verdicts = [judge(r, reader, self.as_of) for r in rules]
+        codes = np.stack([v.codes for v in verdicts]) if rules else np.empty((0, len(frame)), dtype=np.int8)
         ids = [r.id for r in rules]
+        failures: dict[int, dict[str, Severity]] = {}
+        for verdict in verdicts:
+            failing = np.flatnonzero(verdict.codes == FAIL)
+            for row, severity in zip(failing.tolist(), verdict.severities()[failing].tolist(), strict=True):
+                failures.setdefault(row, {})[verdict.rule.id] = Severity(severity)
         named = frame.arrow("subject") if frame.table == "certificates" else frame.arrow("locator")
         columns = [pc.fill_null(a, "").to_pylist() for a in (frame.arrow("locator"), frame.arrow("asset_id"), named)]
-        for locator, asset_id, label, row in zip(*columns, labels[codes.T].tolist(), strict=True):
-            yield (frame.table, locator), Judged(frame.table, asset_id, label, dict(zip(ids, row, strict=True)))
+        for number, (locator, asset_id, label, row) in enumerate(zip(*columns, labels[codes.T].tolist(), strict=True)):
+            outcomes = dict(zip(ids, row, strict=True))
+            yield (frame.table, locator), Judged(frame.table, asset_id, label, outcomes, failures.get(number, {}))
 
 
 def _some(kept: Mapping[str, bytes], wanted: Iterable[str]) -> dict[str, bytes]:
