@@ -122,6 +122,7 @@ def _lay_out(store: Store, made: Plan, judged_by: Content, evidence: Evidence, s
     frames = {name: frame_of(name, table, evidence.delivers) for name, table in evidence.tables.items()}
     cells = audit_facts.wanted(judged_by.rules, frames, known)
     answers, failed = audit_facts.survey(cells, known, _context(store, made, judged_by.policy, frames))
+    store.memory.keep()
     work = f"audit-{made.key}"
     for column, answer in answers.items():
         store.put_work(f"{work}/survey/{column}.parquet", encode(answer))
@@ -138,7 +139,7 @@ def _lay_out(store: Store, made: Plan, judged_by: Content, evidence: Evidence, s
 
 
 def _context(store: Store, made: Plan, policy: Policy, frames: Mapping[str, Frame]) -> FactContext:
-    return FactContext(made.as_of, policy, frames, reference_folder(), store.ders)
+    return FactContext(made.as_of, policy, frames, reference_folder(), store.ders, memory=store.memory)
 
 
 def _put(store: Store, name: str, value: Any) -> None:
@@ -167,6 +168,7 @@ def judge_shard(store: Store, made: Plan, index: int) -> None:
     context = replace(_context(store, made, judged_by.policy, frames), survey=answers)
     cells = audit_facts.wanted(judged_by.rules, frames, known)
     frames, unknown = audit_facts.compute(frames, cells, known, context, made.facts_unknown)
+    store.memory.keep()
     parts: dict[str, list[pa.Table]] = {name: [] for name in _PARTS}
     documents = {}
     for name, piece in pieces.items():

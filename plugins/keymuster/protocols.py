@@ -43,6 +43,30 @@ class Partial:
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What is remembered under one name: answers that follow from their key and the version alone, whoever asks, wherever and whenever."""
+
+    name: str
+    """Letters, digits, `-`; one folder of the store."""
+    version: str
+    """Changes with the code, and with the version of every package, that could answer otherwise."""
+    type: pa.DataType
+    """Arrow type of one answer."""
+
+
+class Memory(Protocol):
+    """Remembers answers from audit to audit. It may forget at any time, and never gives another answer than the one it was given."""
+
+    def recall(self, kind: Kind, keys: Iterable[str] | None = None) -> dict[str, Any]:
+        """Remembered answers by key; those of all keys if none are named. A key that is left out was never answered (or was forgotten)."""
+        ...
+
+    def remember(self, kind: Kind, answers: Mapping[str, Any]) -> None:
+        """Take in answers that had to be worked out."""
+        ...
+
+
+@dataclass(frozen=True)
 class FactContext:
     """What a fact may look at beside its own table."""
 
@@ -56,6 +80,8 @@ class FactContext:
     """DER by certificate fingerprint (asset_id); fingerprints whose DER was not kept are left out."""
     survey: Mapping[str, pa.Table] = field(default_factory=dict)
     """Estate-wide answers that facts worked out before sharding, by column name (see `FactModule.survey`)."""
+    memory: Memory | None = None
+    """What earlier audits worked out; without it everything is worked out anew, with the same result."""
 
 
 class FactModule(Protocol):

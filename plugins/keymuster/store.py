@@ -5,6 +5,7 @@
     refusals/<station>/<as_of>-<digest>.json  a pull that failed as a whole
     ders/<sha256>.parquet                   certificates and public keys by fingerprint, each once
     parsed/<version>/<sha256>.parquet       their columns, so that what was parsed once is not parsed again
+    facts/<kind>/<version>/<sha256>.parquet what audits worked out of them, likewise (see `store_memory`); may be removed at any time
     audits/<estate>/<as_of>-<key>/          see `results`
     work/<name>                             what a running audit passes between its steps
     tmp/                                    unfinished files; never read
@@ -31,6 +32,7 @@ from keymuster.model import Coverage, Problem, SnapshotRef
 from keymuster.results import ASSETS, CONTROLS, FINDINGS, OUTCOMES, UNKNOWNS, AuditManifest, AuditResult
 from keymuster.schema import tables as vocabulary
 from keymuster.store_files import files_at
+from keymuster.store_memory import FactMemory
 from keymuster.store_packs import Packs, decode, encode
 from keymuster.x509 import PARSER_VERSION
 from keymuster.x509 import SCHEMA as PARSED
@@ -78,6 +80,8 @@ class Store:
         self._ders = Packs(self.files, "ders", "fingerprint")
         self._parsed = Packs(self.files, f"parsed/{PARSER_VERSION}-{columns}", "asset_id")
         self._refs: dict[str, SnapshotRef] = {}
+        self.memory = FactMemory(self.files)
+        """What audits worked out, for those that come later."""
 
     def address(self, uri: str) -> str:
         """Absolute address of a snapshot or an audit, for people."""

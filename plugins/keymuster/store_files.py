@@ -48,7 +48,7 @@ class Files(Protocol):
         ...
 
     def drop(self, prefix: str) -> None:
-        """Remove a folder and all below it; nothing happens if there is none."""
+        """Remove a file, or a folder and all below it; nothing happens if there is none."""
         ...
 
     def address(self, name: str) -> str:
@@ -118,6 +118,8 @@ class LocalFiles:
         with _failures(str(self.root / prefix), OSError):
             try:
                 shutil.rmtree(self.root / prefix)
+            except NotADirectoryError:
+                (self.root / prefix).unlink(missing_ok=True)
             except FileNotFoundError:
                 return
 

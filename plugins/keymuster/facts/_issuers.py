@@ -8,21 +8,20 @@ Whether a client would accept a chain is asked of `x509.verification` in `_paths
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 
 from keymuster.errors import ContentError
 from keymuster.facts._arrays import table
+from keymuster.facts._certificates import BATCH, extension, fingerprint, loaded, names, spki_sha256
 from keymuster.facts._reference import Roots, roots
+from keymuster.facts._signatures import Batch, Reading
 from keymuster.frame import Frame
 from keymuster.protocols import FactContext
 
@@ -35,30 +34,8 @@ PURPOSES = {
     "public_codesign": {"1.3.6.1.5.5.7.3.3", "1.3.6.1.5.5.7.3.8"},
 }
 """Trust class -> key purposes that it is about: serverAuth; emailProtection; codeSigning, timeStamping."""
-ANY_PURPOSE = "2.5.29.37.0"
-E = TypeVar("E", bound=x509.ExtensionType)
 MAX_TRIES = 32
 """Keys of one name that are tried on a certificate."""
-BATCH = 20_000
-"""Certificates whose DER is in memory at one time."""
-LIMIT = 2_000_000
-_verified: dict[tuple[str, str], bool] = {}
-"""(fingerprint, spki_sha256 of a key) -> whether the certificate verifies under the key; true for all time, so kept between facts."""
-
-
-def fingerprint(certificate: x509.Certificate) -> str:
-    """sha256 of the DER, hex."""
-    return hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
-
-
-@lru_cache(maxsize=65_536)
-def spki_sha256(certificate: x509.Certificate) -> str | None:
-    """sha256 of the SubjectPublicKeyInfo, hex; None if the key cannot be read."""
-    try:
-        key = certificate.public_key()
-        return hashlib.sha256(key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)).hexdigest()
-    except (ValueError, UnsupportedAlgorithm):
-        return None
 
 
 @dataclass
@@ -81,39 +58,41 @@ class Hierarchy:
     _memory: dict[tuple[Node, frozenset[str] | None], frozenset[str]] = field(default_factory=dict)
 
     def add(self, certificate: x509.Certificate) -> Node | None:
-        """Make a certificate a candidate issuer."""
-        key = spki_sha256(certificate)
-        if key is None:
+        """Make a certificate a candidate issuer, unless its name or key cannot be read."""
+        key, named = spki_sha256(certificate), names(certificate)
+        if key is None or named is None:
             return None
-        node = (certificate.subject.public_bytes(), key)
-        if node not in self.authorities:
-            self.by_name.setdefault(node[0], []).append(key)
-        self.authorities.setdefault(node, {})[fingerprint(certificate)] = certificate
-        identifier = _extension(certificate, x509.SubjectKeyIdentifier)
+        name = named[1].public_bytes()
+        if (name, key) not in self.authorities:
+            self.by_name.setdefault(name, []).append(key)
+        self.authorities.setdefault((name, key), {})[fingerprint(certificate)] = certificate
+        identifier = extension(certificate, x509.SubjectKeyIdentifier)
         if identifier is not None:
-            self.by_identifier.setdefault((node[0], identifier.digest), []).append(key)
-        return node
+            self.by_identifier.setdefault((name, identifier.digest), []).append(key)
+        return name, key
 
-    def link(self, print_: str, certificate: x509.Certificate) -> None:
-        """Find the authority that signed a certificate."""
-        self.purposes[print_] = _purposes(certificate)
-        name = certificate.issuer.public_bytes()
-        for key in self._likely(name, certificate):
-            issuer = next(iter(self.authorities[name, key].values()))
-            if is_signed(print_, certificate, key, issuer):
-                self.issuers[print_] = (name, key)
-                return
+    def link(self, prints: Iterable[str], context: FactContext) -> None:
+        """Find the authorities that signed these certificates, and those of the candidates."""
+        at_hand = {print_: c for members in self.authorities.values() for print_, c in members.items()}
+        every = list(dict.fromkeys([*at_hand, *prints]))
+        for start in range(0, len(every), BATCH):
+            self._link(Batch(every[start : start + BATCH], context, at_hand))
 
-    def _likely(self, name: bytes, certificate: x509.Certificate) -> list[str]:
-        """Keys to try, likely ones first. Many appliances make a CA of the same name: only so many are tried."""
-        keys = self.by_name.get(name, [])
-        if len(keys) <= 1:
-            return keys
-        identifier = _extension(certificate, x509.AuthorityKeyIdentifier)
-        hinted = self.by_identifier.get((name, identifier.key_identifier or b""), []) if identifier is not None else []
-        own = spki_sha256(certificate)
-        first = [own] if own is not None and (name, own) in self.authorities else []
-        return list(dict.fromkeys([*first, *hinted, *keys[:MAX_TRIES]]))[: 2 * MAX_TRIES]
+    def _link(self, batch: Batch) -> None:
+        read = batch.readings()
+        self.purposes |= {print_: reading.purposes for print_, reading in read.items()}
+        tries = {print_: self._likely(reading) for print_, reading in read.items()}
+        for print_, key in batch.verdicts(tries).items():
+            self.issuers[print_] = (read[print_].issuer, key)
+
+    def _likely(self, reading: Reading) -> dict[str, x509.Certificate]:
+        """Keys to try with an issuer that has them, likely ones first. Many appliances make a CA of one name: only so many are tried."""
+        name, keys = reading.issuer, self.by_name.get(reading.issuer, [])
+        if len(keys) > 1:
+            hinted = self.by_identifier.get((name, reading.identifier), []) if reading.identifier is not None else []
+            first = [reading.own_key] if reading.own_key is not None and (name, reading.own_key) in self.authorities else []
+            keys = list(dict.fromkeys([*first, *hinted, *keys[:MAX_TRIES]]))[: 2 * MAX_TRIES]
+        return {key: next(iter(self.authorities[name, key].values())) for key in keys}
 
     def classes(self, print_: str) -> frozenset[str]:
         """Classes of the roots that a certificate hangs on, for the purposes that it and its issuers leave."""
@@ -139,47 +118,6 @@ def _narrowed(purposes: frozenset[str] | None, limit: frozenset[str] | None) -> 
     if limit is None or purposes is None:
         return purposes if limit is None else limit
     return purposes & limit
-
-
-def _extension(certificate: x509.Certificate, kind: type[E]) -> E | None:
-    """An extension; None if it is not there or the extensions cannot be read."""
-    try:
-        return certificate.extensions.get_extension_for_class(kind).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
-        return None
-
-
-def _purposes(certificate: x509.Certificate) -> frozenset[str] | None:
-    """Extended key usage as OIDs; None where there is none, where it holds anyExtendedKeyUsage, or where extensions are unreadable."""
-    usage = _extension(certificate, x509.ExtendedKeyUsage)
-    if usage is None:
-        return None
-    found = frozenset(oid.dotted_string for oid in usage)
-    return None if ANY_PURPOSE in found else found
-
-
-def is_signed(print_: str, certificate: x509.Certificate, key: str, issuer: x509.Certificate) -> bool:
-    """Whether a certificate names this issuer and verifies under its key."""
-    known = _verified.get((print_, key))
-    if known is not None:
-        return known
-    if len(_verified) >= LIMIT:
-        _verified.clear()
-    try:
-        certificate.verify_directly_issued_by(issuer)
-        answer = True
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
-        answer = False
-    _verified[print_, key] = answer
-    return answer
-
-
-def load(der: bytes) -> x509.Certificate | None:
-    """A certificate, None if the DER is none."""
-    try:
-        return x509.load_der_x509_certificate(der)
-    except ValueError:
-        return None
 
 
 def named_keys(entries: Iterable[str]) -> tuple[frozenset[str], tuple[x509.Certificate, ...]]:
@@ -212,7 +150,7 @@ def hierarchy(context: FactContext) -> Hierarchy:
     frame = table(context, "certificates")
     ids = frame.arrow("asset_id").unique().drop_null()
     policy = (context.policy.private_roots, context.policy.approved_issuers)
-    key = (hashlib.sha256("".join(ids.to_pylist()).encode()).hexdigest(), context.ders, context.reference, policy)
+    key = (hashlib.sha256("".join(ids.to_pylist()).encode()).hexdigest(), context.ders, context.memory, context.reference, policy)
     if _last is None or _last[0] != key:
         _last = (key, _built(frame, ids, context))
     return _last[1]
@@ -223,12 +161,7 @@ def _built(frame: Frame, ids: pa.Array, context: FactContext) -> Hierarchy:
     _add_roots(found, roots(context.reference), context)
     for _, certificate in loaded(_candidates(frame), context):
         found.add(certificate)
-    for members in list(found.authorities.values()):
-        for print_, certificate in members.items():
-            found.link(print_, certificate)
-    for print_, certificate in loaded(ids, context):
-        if print_ not in found.purposes:
-            found.link(print_, certificate)
+    found.link(ids.to_pylist(), context)
     return found
 
 
@@ -249,13 +182,3 @@ def _candidates(frame: Frame) -> pa.Array:
     is_chain = pc.equal(frame.arrow("role"), "chain").fill_null(False)
     chosen = pc.or_(frame.arrow("is_ca").fill_null(False), is_chain)
     return frame.arrow("asset_id").filter(chosen).unique().drop_null()
-
-
-def loaded(ids: pa.Array, context: FactContext) -> Iterator[tuple[str, x509.Certificate]]:
-    """Certificates by fingerprint, in batches; those whose DER was not kept or is none are left out."""
-    for start in range(0, len(ids), BATCH):
-        ders: Mapping[str, bytes] = context.ders(ids[start : start + BATCH].to_pylist())
-        for print_, der in ders.items():
-            certificate = load(der)
-            if certificate is not None:
-                yield print_, certificate

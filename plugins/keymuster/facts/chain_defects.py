@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from cryptography import x509
 
 from keymuster.facts._arrays import series, table
-from keymuster.facts._issuers import Hierarchy, hierarchy, loaded
+from keymuster.facts._certificates import loaded, names
+from keymuster.facts._issuers import Hierarchy, hierarchy
 from keymuster.facts._paths import Paths
 from keymuster.frame import Frame
 from keymuster.protocols import FactContext, Unknowable
@@ -52,7 +53,7 @@ def compute(frame: Frame, context: FactContext) -> pd.Series[Any]:
     leaves = _told(frame, context).to_pylist()
     chains = [(leaf, *(f for f in sent.get(place, ()) if f != leaf)) if leaf else None for leaf, place in zip(leaves, places, strict=True)]
     prints = pa.array(sorted({print_ for chain in chains if chain for print_ in chain}), pa.string())
-    judge.certificates = dict(loaded(prints, context))
+    judge.certificates = {print_: c for print_, c in loaded(prints, context) if names(c) is not None}
     answers = {chain: judge.defects(chain) for chain in set(chains) if chain}
     return series(frame, pa.array([None if chain is None else answers[chain] for chain in chains], pa.list_(pa.string())))
 

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from cryptography import x509
 
 from keymuster.facts._arrays import each, series
+from keymuster.facts._certificates import loaded
 from keymuster.facts._ct_logs import CURRENT, Log, Logs, log_lists
-from keymuster.facts._issuers import loaded
 from keymuster.frame import Frame
 from keymuster.protocols import FactContext
 

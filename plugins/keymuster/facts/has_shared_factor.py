@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-from badkeys.rsakeys import sharedprimes
 
-from keymuster.facts._batch_gcd import sharing
-from keymuster.facts._public_keys import by_digest, digests, merged, moduli
+from keymuster.facts._compared import sharing_names
+from keymuster.facts._known_primes import known
+from keymuster.facts._memory import BADKEYS, answered, of_modulus
+from keymuster.facts._public_keys import by_digest, digests, merged, moduli, modulus_names
 from keymuster.frame import Frame
 from keymuster.protocols import FactContext
 
@@ -22,15 +23,24 @@ DOC = (
     "Batch GCD over all distinct RSA moduli of the estate, certificates included, and the known shared primes of badkeys;"
     " null for keys that are not RSA."
 )
+KNOWN = of_modulus("known-primes", f"1-{BADKEYS}")
 
 
 def survey(frames: Mapping[str, Frame], context: FactContext) -> pa.Table:
     """Every RSA key of the estate with its verdict: spki_sha256, has_shared_factor."""
     tables = [frames[name] for name in ("keys", "certificates", "ssh_keys") if name in frames]
-    found = moduli(merged([digests(frame, "RSA") for frame in tables]), replace(context, frames=frames))
-    shared = sharing(set(found.values()))
-    answers = [n in shared or bool(sharedprimes(n)) for n in found.values()]
-    return pa.table({"spki_sha256": pa.array(list(found), pa.string()), COLUMN: pa.array(answers, pa.bool_())})
+    whole = replace(context, frames=frames)
+    names = modulus_names(merged([digests(frame, "RSA") for frame in tables]), whole)
+    shared = sharing_names(set(names.values()), lambda wanted: moduli(names, wanted, whole), context.memory)
+
+    def listed(wanted: set[str]) -> dict[str, bool]:
+        read = moduli(names, wanted, whole)
+        found = known(read.values())
+        return {name: n in found for name, n in read.items()}
+
+    verdicts = answered(context, KNOWN, set(names.values()) - shared, listed) | dict.fromkeys(shared, True)
+    rows = {digest: verdicts[name] for digest, name in names.items() if name in verdicts}
+    return pa.table({"spki_sha256": pa.array(list(rows), pa.string()), COLUMN: pa.array(rows.values(), pa.bool_())})
 
 
 def compute(frame: Frame, context: FactContext) -> pd.Series[Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import gmpy2
 import pandas as pd
 
+from keymuster.facts._memory import of_modulus
 from keymuster.facts._public_keys import of_moduli
 from keymuster.frame import Frame
 from keymuster.protocols import FactContext
@@ -18,6 +19,7 @@ DOC = "The modulus is even, has a factor below 752 or is a power of a prime (TLS
 
 PRIMORIAL = gmpy2.primorial(751)
 """Product of the primes below 752."""
+TEST = of_modulus("small-factor", "1")
 
 
 def _is_broken(n: int) -> bool:
@@ -26,4 +28,4 @@ def _is_broken(n: int) -> bool:
 
 def compute(frame: Frame, context: FactContext) -> pd.Series[Any]:
     """See DOC."""
-    return of_moduli(frame, context, _is_broken)
+    return of_moduli(frame, context, TEST, _is_broken)

@@ -8,7 +8,8 @@ import pandas as pd
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
-from keymuster.facts._public_keys import by_digest, digests, infos
+from keymuster.facts._memory import POINTS
+from keymuster.facts._public_keys import by_digest, digests, of_infos
 from keymuster.frame import Frame
 from keymuster.protocols import FactContext
 
@@ -33,4 +34,4 @@ def _is_valid(info: bytes) -> bool | None:
 
 def compute(frame: Frame, context: FactContext) -> pd.Series[Any]:
     """See DOC."""
-    return by_digest(frame, {digest: _is_valid(info) for digest, info in infos(digests(frame, "EC"), context).items()})
+    return by_digest(frame, of_infos(POINTS, digests(frame, "EC"), context, _is_valid))

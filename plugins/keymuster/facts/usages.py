@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from keymuster.facts._arrays import flags, holds, labels, series
-from keymuster.facts._issuers import Hierarchy, loaded
+from keymuster.facts._certificates import loaded
+from keymuster.facts._issuers import Hierarchy
 from keymuster.frame import Frame, Mask, empty
 from keymuster.protocols import FactContext
 
@@ -71,7 +72,6 @@ def survey(frames: Mapping[str, Frame], context: FactContext) -> pa.Table:
     possible = Hierarchy()
     for _, certificate in loaded(ids.filter(parents).unique().drop_null(), context):
         possible.add(certificate)
-    for print_, certificate in loaded(ids.filter(children).unique().drop_null(), context):
-        possible.link(print_, certificate)
+    possible.link(ids.filter(children).unique().drop_null().to_pylist(), context)
     signers = {node[1] for print_, node in possible.issuers.items() if print_ not in possible.authorities[node]}
     return pa.table({"spki_sha256": pa.array(sorted(signers), pa.string())})

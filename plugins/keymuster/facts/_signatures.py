@@ -1,0 +1,137 @@
+"""Whose signature a certificate bears: what must be read of it to know whom to ask, and the answers. Both are remembered.
+
+A remembered certificate is not loaded at all. What is read follows from its DER alone, and whether it verifies from the certificate and the
+key: the name of the issuer is part of the certificate, and only keys of that name are tried.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+from keymuster.facts._certificates import extension, loaded, names, purposes, spki_sha256
+from keymuster.facts._memory import CRYPTOGRAPHY, answered, recalled, remember
+from keymuster.protocols import FactContext, Kind
+
+LIMIT = 2_000_000
+_verified: dict[str, bool] = {}
+"""Verdicts by pair; true for all time, so kept between shards and facts of this process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a certificate says of its issuer."""
+
+    issuer: bytes
+    """DER of the name."""
+    own_key: str | None
+    """spki_sha256 of the certificate's own key where it names itself as its issuer."""
+    identifier: bytes | None
+    """Authority key identifier, empty where the extension has none; None without extension."""
+    purposes: frozenset[str] | None
+    """Extended key usage; None where it is not restricted."""
+
+
+_READING = pa.struct([("issuer", pa.binary()), ("own_key", pa.string()), ("identifier", pa.binary()), ("purposes", pa.list_(pa.string()))])
+READINGS = Kind("certificates", f"1-{CRYPTOGRAPHY}", _READING)
+"""Fingerprint -> Reading; null where the names cannot be read."""
+SIGNATURES = Kind("signatures", f"1-{CRYPTOGRAPHY}", pa.bool_())
+"""Pair of fingerprint and key -> whether the certificate verifies under the key."""
+
+
+def _read(certificate: x509.Certificate) -> Reading | None:
+    named = names(certificate)
+    if named is None:
+        return None
+    issuer, subject = named
+    found = extension(certificate, x509.AuthorityKeyIdentifier)
+    identifier = None if found is None else found.key_identifier or b""
+    return Reading(issuer.public_bytes(), spki_sha256(certificate) if issuer == subject else None, identifier, purposes(certificate))
+
+
+def _packed(reading: Reading | None) -> dict[str, Any] | None:
+    if reading is None:
+        return None
+    return {**asdict(reading), "purposes": None if reading.purposes is None else sorted(reading.purposes)}
+
+
+def _unpacked(row: Mapping[str, Any]) -> Reading:
+    return Reading(**{**row, "purposes": None if row["purposes"] is None else frozenset(row["purposes"])})
+
+
+class Batch:
+    """Certificates that are asked together. Those that must be loaded are loaded at once, and once."""
+
+    def __init__(self, prints: Sequence[str], context: FactContext, at_hand: Mapping[str, x509.Certificate]) -> None:
+        self._prints, self._context, self._at_hand = prints, context, at_hand
+        self._loaded: dict[str, x509.Certificate] = {}
+
+    def certificates(self, prints: Iterable[str]) -> dict[str, x509.Certificate]:
+        """By fingerprint; those whose DER was not kept or is none are left out."""
+        wanted = sorted(prints)
+        missing = [p for p in wanted if p not in self._at_hand and p not in self._loaded]
+        self._loaded |= loaded(pa.array(missing, pa.string()), self._context)
+        found = {p: self._at_hand.get(p) or self._loaded.get(p) for p in wanted}
+        return {p: certificate for p, certificate in found.items() if certificate is not None}
+
+    def readings(self) -> dict[str, Reading]:
+        """What is read of each; without those that cannot be had or read. What is at hand anyway need not be remembered."""
+        found = {p: _read(self._at_hand[p]) for p in self._prints if p in self._at_hand}
+        others = [p for p in self._prints if p not in found]
+        rows = answered(
+            self._context, READINGS, others, lambda missing: {p: _packed(_read(c)) for p, c in self.certificates(missing).items()}
+        )
+        found |= {p: _unpacked(row) for p, row in rows.items() if row is not None}
+        return {p: reading for p, reading in found.items() if reading is not None}
+
+    def verdicts(self, tries: Mapping[str, Mapping[str, x509.Certificate]]) -> dict[str, str]:
+        """The key that verifies each certificate, of those to be tried on it: fingerprint -> spki_sha256 -> an issuer with that key."""
+        pairs = {(p, key): _pair(p, key) for p, keys in tries.items() for key in keys}
+        known = recalled(self._context, SIGNATURES, pairs.values())
+        is_open = [p for p, keys in tries.items() if _must_verify(known.get(pairs[p, key]) for key in keys)]
+        certificates = self.certificates(is_open)
+        fresh: dict[str, bool] = {}
+        found = {}
+        for p, keys in tries.items():
+            for key, issuer in keys.items():
+                pair = pairs[p, key]
+                answer = known.get(pair)
+                if answer is None and p in certificates:
+                    answer = fresh[pair] = _is_signed(pair, certificates[p], issuer)
+                if answer:
+                    found[p] = key
+                    break
+        remember(self._context, SIGNATURES, fresh)
+        return found
+
+
+def _pair(print_: str, key: str) -> str:
+    return hashlib.sha256(f"{print_} {key}".encode()).hexdigest()
+
+
+def _must_verify(answers: Iterable[bool | None]) -> bool:
+    """Whether an answer is missing before one that is yes."""
+    return next((answer is None for answer in answers if answer is not False), False)
+
+
+def _is_signed(pair: str, certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether a certificate names this issuer and verifies under its key."""
+    if pair not in _verified:
+        if len(_verified) >= LIMIT:
+            _verified.clear()
+        _verified[pair] = _verifies(certificate, issuer)
+    return _verified[pair]
+
+
+def _verifies(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+    return True
