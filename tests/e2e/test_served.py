@@ -57,7 +57,8 @@ def served(tmp_path: Path, redmine: Any, monkeypatch: pytest.MonkeyPatch) -> Ite
         monkeypatch.setenv(name, ours[name])
     settings.cache_clear()
     remember(lab)
-    environ = {**os.environ, **ours}  # noqa: TID251 (of the children)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "KEYMUSTER"))}  # noqa: TID251 (of the children)
+    environ = inherited | ours
     airflow_home.prepare_database(database, environ)
     try:
         services.start(folder, environ | airflow_home.served(home, port), url := f"http://127.0.0.1:{port}")
