@@ -115,6 +115,23 @@ def test_what_clients_would_refuse_still_has_a_hierarchy() -> None:
     assert trusts(beyond, authority("Sub", by=ISSUING), ISSUING, ROOT, policy=OURS) == "private"
 
 
+def test_a_name_that_cannot_be_read_troubles_nobody_else() -> None:
+    """A TeletexString in Latin-1, as old CAs wrote them: a subject of a CA, an issuer of a leaf."""
+    readable = leaf("x", by=authority("Muellermann", by=ROOT))
+    odd = [c.der.replace(b"\x0c\x0bMuellermann", b"\x14\x0bM\xfcllermann") for c in (authority("Muellermann", by=ROOT), readable)]
+    prints = [hashlib.sha256(der).hexdigest() for der in odd]
+    assert all(der.count(b"M\xfc") == 1 for der in odd)
+    rows = [{"asset_id": p, "is_ca": i == 0, "role": "served", "station": "s", "locator": p} for i, p in enumerate(prints)]
+    ders = {**ders_of(LEAF, ISSUING, ROOT), **dict(zip(prints, odd, strict=True))}
+    assert run("trust", "certificates", [*rows, *(sighting(c) for c in (LEAF, ISSUING, ROOT))], ders=ders, policy=OURS)[1:] == [
+        None,
+        *["private"] * 3,
+    ]
+    ends = [{"asset_id": "e", "station": "s", "locator": "e", "certificate_asset_id": p} for p in (*prints, LEAF.fingerprint)]
+    beside = {"certificates": [*rows, *(sighting(c) for c in (LEAF, ISSUING, ROOT))]}
+    assert run("chain_defects", "endpoints", ends, beside, ders=ders, policy=OURS) == [None, None, ["incomplete"]]
+
+
 def test_cross_certificates_lead_to_both_roots(tmp_path: Path) -> None:
     public = authority("Public")
     crossed = Builder("Root").ca().with_key(ROOT.key).issue(public)

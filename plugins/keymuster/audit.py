@@ -94,7 +94,7 @@ def plan(  # noqa: PLR0917 (the inputs of an audit, as every caller has them)
         return replace(made, existing=uri)
     unknown = _lay_out(store, made, judged_by, evidence, shards)
     count = shards or _shards(evidence)
-    log.info("audit %s of %s: %s shards, %s stations", made.folder, estate, count, len(evidence.stations))
+    log.info("audit %s of %s: %s shards, %s stations, %s", made.folder, estate, count, len(evidence.stations), store.memory.told())
     return replace(made, shards=count, facts_unknown=unknown)
 
 
@@ -181,7 +181,7 @@ def judge_shard(store: Store, made: Plan, index: int) -> None:
     for part, schema in _PARTS.items():
         store.put_work(f"{work}/{index}/{part}.parquet", encode(pa.concat_tables([schema.empty_table(), *parts[part]])))
     _put(store, f"{work}/{index}/verdicts.json", {"documents": documents, "facts_unknown": unknown})
-    log.info("shard %s of audit %s: %s rows", index, made.folder, sum(p.own.num_rows for p in pieces.values()))
+    log.info("shard %s of audit %s: %s rows, %s", index, made.folder, sum(p.own.num_rows for p in pieces.values()), store.memory.told())
 
 
 def _table(store: Store, name: str) -> pa.Table:

@@ -16,11 +16,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from keymuster.errors import Corrupt
 from keymuster.protocols import Kind
 from keymuster.store_files import Files
-from keymuster.store_packs import encode
+from keymuster.store_packs import decode, encode
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +73,11 @@ class FactMemory:
             self._files.drop(name)
         self._damaged.clear()
 
+    def told(self) -> str:
+        """What this process worked out and what it remembered so far, for the log."""
+        new = ", ".join(f"{count:,} {name}" for name, count in sorted((+self.computed).items())) or "nothing"
+        return f"worked out: {new}; remembered: {self.recalled.total():,}"
+
     def _put(self, kind: Kind, table: pa.Table) -> str:
         ordered = _each_once(table.sort_by("key").combine_chunks())
         data = encode(ordered)
@@ -94,10 +99,11 @@ class FactMemory:
         data = self._files.get(name)
         if data is None:
             return None  # merged by another step since it was listed
-        if hashlib.sha256(data).hexdigest() == PurePosixPath(name).stem:
-            table = pq.read_table(pa.BufferReader(data))
-            if table.schema.equals(_schema(kind)):
-                return table
+        try:
+            if hashlib.sha256(data).hexdigest() == PurePosixPath(name).stem:
+                return decode(data, name).select(["key", "answer"]).cast(_schema(kind))
+        except (Corrupt, pa.ArrowException, KeyError):
+            log.debug("%s: has its digest, but is no pack of %s", name, kind.name)
         log.warning("%s is damaged: what it held is worked out again", self._files.address(name))
         self._damaged.add(name)
         return None

@@ -8,7 +8,7 @@ Whether a client would accept a chain is asked of `x509.verification` in `_paths
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,26 +71,25 @@ class Hierarchy:
             self.by_identifier.setdefault((name, identifier.digest), []).append(key)
         return name, key
 
-    def link(self, prints: Iterable[str], context: FactContext) -> None:
-        """Find the authorities that signed these certificates, and those of the candidates."""
-        at_hand = {print_: c for members in self.authorities.values() for print_, c in members.items()}
-        every = list(dict.fromkeys([*at_hand, *prints]))
+    def link(self, own_keys: Mapping[str, str | None], context: FactContext) -> None:
+        """Find the authorities that signed these certificates, and those of the candidates. `own_keys`: spki_sha256 by fingerprint."""
+        at_hand = {print_: (c, key) for (_, key), members in self.authorities.items() for print_, c in members.items()}
+        keys = {**own_keys, **{print_: key for print_, (_, key) in at_hand.items()}}
+        every = list(keys)
         for start in range(0, len(every), BATCH):
-            self._link(Batch(every[start : start + BATCH], context, at_hand))
+            batch = Batch(every[start : start + BATCH], context, {print_: c for print_, (c, _) in at_hand.items()})
+            read = batch.readings()
+            self.purposes |= {print_: reading.purposes for print_, reading in read.items()}
+            tries = {print_: self._likely(reading, keys[print_]) for print_, reading in read.items()}
+            for print_, key in batch.verdicts(tries).items():
+                self.issuers[print_] = (read[print_].issuer, key)
 
-    def _link(self, batch: Batch) -> None:
-        read = batch.readings()
-        self.purposes |= {print_: reading.purposes for print_, reading in read.items()}
-        tries = {print_: self._likely(reading) for print_, reading in read.items()}
-        for print_, key in batch.verdicts(tries).items():
-            self.issuers[print_] = (read[print_].issuer, key)
-
-    def _likely(self, reading: Reading) -> dict[str, x509.Certificate]:
+    def _likely(self, reading: Reading, own_key: str | None) -> dict[str, x509.Certificate]:
         """Keys to try with an issuer that has them, likely ones first. Many appliances make a CA of one name: only so many are tried."""
         name, keys = reading.issuer, self.by_name.get(reading.issuer, [])
         if len(keys) > 1:
             hinted = self.by_identifier.get((name, reading.identifier), []) if reading.identifier is not None else []
-            first = [reading.own_key] if reading.own_key is not None and (name, reading.own_key) in self.authorities else []
+            first = [own_key] if own_key is not None and (name, own_key) in self.authorities else []
             keys = list(dict.fromkeys([*first, *hinted, *keys[:MAX_TRIES]]))[: 2 * MAX_TRIES]
         return {key: next(iter(self.authorities[name, key].values())) for key in keys}
 
@@ -161,8 +160,14 @@ def _built(frame: Frame, ids: pa.Array, context: FactContext) -> Hierarchy:
     _add_roots(found, roots(context.reference), context)
     for _, certificate in loaded(_candidates(frame), context):
         found.add(certificate)
-    found.link(ids.to_pylist(), context)
+    found.link(own_keys(frame, ids), context)
     return found
+
+
+def own_keys(frame: Frame, ids: pa.Array) -> dict[str, str | None]:
+    """spki_sha256 of these certificates by fingerprint."""
+    rows = pc.index_in(ids, value_set=frame.arrow("asset_id"))
+    return dict(zip(ids.to_pylist(), frame.arrow("spki_sha256").take(rows).to_pylist(), strict=True))
 
 
 def _add_roots(found: Hierarchy, lists: Roots, context: FactContext) -> None:

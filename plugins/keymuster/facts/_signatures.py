@@ -7,15 +7,15 @@ key: the name of the issuer is part of the certificate, and only keys of that na
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
-from keymuster.facts._certificates import extension, loaded, names, purposes, spki_sha256
+from keymuster.facts._certificates import extension, load, purposes
 from keymuster.facts._memory import CRYPTOGRAPHY, answered, recalled, remember
 from keymuster.protocols import FactContext, Kind
 
@@ -30,35 +30,33 @@ class Reading:
 
     issuer: bytes
     """DER of the name."""
-    own_key: str | None
-    """spki_sha256 of the certificate's own key where it names itself as its issuer."""
     identifier: bytes | None
     """Authority key identifier, empty where the extension has none; None without extension."""
     purposes: frozenset[str] | None
     """Extended key usage; None where it is not restricted."""
 
 
-_READING = pa.struct([("issuer", pa.binary()), ("own_key", pa.string()), ("identifier", pa.binary()), ("purposes", pa.list_(pa.string()))])
+_READING = pa.struct([("issuer", pa.binary()), ("identifier", pa.binary()), ("purposes", pa.list_(pa.string()))])
 READINGS = Kind("certificates", f"1-{CRYPTOGRAPHY}", _READING)
-"""Fingerprint -> Reading; null where the names cannot be read."""
+"""Fingerprint -> Reading; null where the name cannot be read."""
 SIGNATURES = Kind("signatures", f"1-{CRYPTOGRAPHY}", pa.bool_())
 """Pair of fingerprint and key -> whether the certificate verifies under the key."""
 
 
 def _read(certificate: x509.Certificate) -> Reading | None:
-    named = names(certificate)
-    if named is None:
+    try:
+        issuer = certificate.issuer.public_bytes()
+    except ValueError:  # e.g. a TeletexString that is no UTF-8
         return None
-    issuer, subject = named
     found = extension(certificate, x509.AuthorityKeyIdentifier)
-    identifier = None if found is None else found.key_identifier or b""
-    return Reading(issuer.public_bytes(), spki_sha256(certificate) if issuer == subject else None, identifier, purposes(certificate))
+    return Reading(issuer, None if found is None else found.key_identifier or b"", purposes(certificate))
 
 
 def _packed(reading: Reading | None) -> dict[str, Any] | None:
     if reading is None:
         return None
-    return {**asdict(reading), "purposes": None if reading.purposes is None else sorted(reading.purposes)}
+    listed = None if reading.purposes is None else sorted(reading.purposes)
+    return {"issuer": reading.issuer, "identifier": reading.identifier, "purposes": listed}
 
 
 def _unpacked(row: Mapping[str, Any]) -> Reading:
@@ -66,27 +64,28 @@ def _unpacked(row: Mapping[str, Any]) -> Reading:
 
 
 class Batch:
-    """Certificates that are asked together. Those that must be loaded are loaded at once, and once."""
+    """Certificates that are asked together. What must be fetched of the store is fetched at once, and once."""
 
     def __init__(self, prints: Sequence[str], context: FactContext, at_hand: Mapping[str, x509.Certificate]) -> None:
         self._prints, self._context, self._at_hand = prints, context, at_hand
-        self._loaded: dict[str, x509.Certificate] = {}
+        self._fetched: dict[str, bytes] = {}
+        """DERs, not certificates: those grow to many times their size once somebody asks for their extensions."""
 
-    def certificates(self, prints: Iterable[str]) -> dict[str, x509.Certificate]:
+    def _certificates(self, prints: Iterable[str]) -> Iterator[tuple[str, x509.Certificate]]:
         """By fingerprint; those whose DER was not kept or is none are left out."""
         wanted = sorted(prints)
-        missing = [p for p in wanted if p not in self._at_hand and p not in self._loaded]
-        self._loaded |= loaded(pa.array(missing, pa.string()), self._context)
-        found = {p: self._at_hand.get(p) or self._loaded.get(p) for p in wanted}
-        return {p: certificate for p, certificate in found.items() if certificate is not None}
+        missing = [p for p in wanted if p not in self._at_hand and p not in self._fetched]
+        self._fetched |= self._context.ders(missing) if missing else {}
+        for p in wanted:
+            certificate = self._at_hand.get(p) or load(self._fetched.get(p, b""))
+            if certificate is not None:
+                yield p, certificate
 
     def readings(self) -> dict[str, Reading]:
         """What is read of each; without those that cannot be had or read. What is at hand anyway need not be remembered."""
         found = {p: _read(self._at_hand[p]) for p in self._prints if p in self._at_hand}
         others = [p for p in self._prints if p not in found]
-        rows = answered(
-            self._context, READINGS, others, lambda missing: {p: _packed(_read(c)) for p, c in self.certificates(missing).items()}
-        )
+        rows = answered(self._context, READINGS, others, lambda missing: {p: _packed(_read(c)) for p, c in self._certificates(missing)})
         found |= {p: _unpacked(row) for p, row in rows.items() if row is not None}
         return {p: reading for p, reading in found.items() if reading is not None}
 
@@ -95,19 +94,16 @@ class Batch:
         pairs = {(p, key): _pair(p, key) for p, keys in tries.items() for key in keys}
         known = recalled(self._context, SIGNATURES, pairs.values())
         is_open = [p for p, keys in tries.items() if _must_verify(known.get(pairs[p, key]) for key in keys)]
-        certificates = self.certificates(is_open)
+        found = {p: key for p, keys in tries.items() for key in keys if known.get(pairs[p, key])}
         fresh: dict[str, bool] = {}
-        found = {}
-        for p, keys in tries.items():
-            for key, issuer in keys.items():
+        for p, certificate in self._certificates(is_open):
+            for key, issuer in tries[p].items():
                 pair = pairs[p, key]
-                answer = known.get(pair)
-                if answer is None and p in certificates:
-                    answer = fresh[pair] = _is_signed(pair, certificates[p], issuer)
-                if answer:
+                fresh[pair] = known[pair] if pair in known else _is_signed(pair, certificate, issuer)
+                if fresh[pair]:
                     found[p] = key
                     break
-        remember(self._context, SIGNATURES, fresh)
+        remember(self._context, SIGNATURES, {pair: answer for pair, answer in fresh.items() if pair not in known})
         return found
 
 

@@ -30,6 +30,7 @@ NEEDS = (
     "certificates.locator",
     "certificates.role",
     "certificates.is_ca",
+    "certificates.spki_sha256",
     "stations.station",
     "stations.kind",
 )

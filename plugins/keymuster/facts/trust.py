@@ -14,7 +14,7 @@ from keymuster.protocols import FactContext, Unknowable
 
 COLUMN = "trust"
 TABLE = "certificates"
-NEEDS = ("asset_id", "is_ca", "role")
+NEEDS = ("asset_id", "is_ca", "role", "spki_sha256")
 DOC = (
     "Signatures are followed up to a root: public_tls, public_smime, public_codesign where it is on a dated root list of that class "
     "and the purposes along the way allow it, private where policy names it; null where no such root is reached."

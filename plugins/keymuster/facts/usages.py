@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from keymuster.facts._arrays import flags, holds, labels, series
 from keymuster.facts._certificates import loaded
-from keymuster.facts._issuers import Hierarchy
+from keymuster.facts._issuers import Hierarchy, own_keys
 from keymuster.frame import Frame, Mask, empty
 from keymuster.protocols import FactContext
 
@@ -72,6 +72,6 @@ def survey(frames: Mapping[str, Frame], context: FactContext) -> pa.Table:
     possible = Hierarchy()
     for _, certificate in loaded(ids.filter(parents).unique().drop_null(), context):
         possible.add(certificate)
-    possible.link(ids.filter(children).unique().drop_null().to_pylist(), context)
+    possible.link(own_keys(frame, ids.filter(children).unique().drop_null()), context)
     signers = {node[1] for print_, node in possible.issuers.items() if print_ not in possible.authorities[node]}
     return pa.table({"spki_sha256": pa.array(sorted(signers), pa.string())})
