@@ -8,6 +8,8 @@ unexport PYTHONDONTWRITEBYTECODE
 FAIL_ON ?=
 PORT ?=
 ARGS ?=
+# Two processors suffice: one worker runs Airflow from end to end, the other all the rest.
+WORKERS ?= -n auto --maxprocesses 4 --dist loadgroup
 
 .PHONY: help
 help:  ## list the targets
@@ -29,7 +31,7 @@ audit: .venv/.runtime  ## audit this machine and the sample estate; FAIL_ON=high
 
 .PHONY: up
 up: .venv/.runtime  ## start Airflow with its UI (shows the log-in); PORT=8080
-	@$(RUN) up $(if $(PORT),--port $(PORT))
+	@$(RUN) up dags/estate.yaml $(wildcard var/estates/*/estate.yaml) $(if $(PORT),--port $(PORT))
 
 .PHONY: down
 down:  ## stop it, leaving no process
@@ -37,7 +39,7 @@ down:  ## stop it, leaving no process
 
 .PHONY: test
 test: .venv/.dev servers  ## all tests; with root and apt also those that need servers
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest $(WORKERS) $(ARGS)
 
 .PHONY: servers
 servers:

@@ -40,8 +40,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 raise pytest.UsageError(f"{item.nodeid}: no server named {name!r}; there are {', '.join(NEEDS)}")
             if name not in [n for m in item.iter_markers("server") for n in m.args]:
                 item.add_marker(pytest.mark.server(name))
-            if group := NEEDS[name].group:
+            if (group := NEEDS[name].group) and not item.get_closest_marker("e2e"):
                 item.add_marker(pytest.mark.xdist_group(group))
+        if item.get_closest_marker("e2e"):  # one Airflow at a time: two would fight for the processors
+            item.add_marker(pytest.mark.xdist_group("e2e"))
 
 
 @pytest.hookimpl(tryfirst=True)
