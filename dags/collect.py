@@ -8,7 +8,7 @@ from airflow.sdk import DAG, task
 
 from keymuster.orchestration.assets import snapshot
 from keymuster.orchestration.estate import Station, load_estates
-from keymuster.orchestration.shape import AS_OF, clock, shape
+from keymuster.orchestration.shape import AS_OF, OVERRULE, clock, shape
 
 
 def collect(station: Station) -> DAG:
@@ -16,7 +16,7 @@ def collect(station: Station) -> DAG:
     with DAG(
         f"collect__{station.name}",
         schedule=clock(station.schedule),
-        params={"as_of": AS_OF},
+        params={"as_of": AS_OF, "overrule": OVERRULE},
         **shape(
             purpose=f"Pulls what station {station.name} of estate {station.estate} (source {station.source}) sees, "
             "keeps it as a snapshot and has its contract checked.",
@@ -37,11 +37,11 @@ def collect(station: Station) -> DAG:
             return tasks.pull(station.name, context)
 
         @task(outlets=[snapshot(station.name)], multiple_outputs=False)
-        def gate(ref: dict[str, Any]) -> dict[str, Any]:
+        def gate(ref: dict[str, Any], **context: Any) -> dict[str, Any]:
             """Check the snapshot against its contract."""
             from keymuster.orchestration import tasks  # noqa: PLC0415 (nothing heavy at parse time)
 
-            return tasks.gate(ref)
+            return tasks.gate(ref, context)
 
         gate(pull())
     return dag

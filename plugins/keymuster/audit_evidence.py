@@ -135,7 +135,8 @@ def _validation(store: Store, ref: SnapshotRef) -> dict[str, Any]:
     if failed is None:
         checked = document.get("tables") or {}
         failed = [f"{name}: {r['words']}" for name, table in checked.items() for r in table["results"] if not r["success"]]
-    return {"success": document.get("success"), "failed": list(failed), "uri": f"{ref.uri}/verdict.json"}
+    by_hand = [f"accepted by hand: {document['overruled']}"] if document.get("overruled") else []
+    return {"success": document.get("success"), "failed": [*failed, *by_hand], "uri": f"{ref.uri}/verdict.json"}
 
 
 # --- rows as frames -----------------------------------------------------------------------------------------

@@ -87,6 +87,21 @@ def test_a_station_that_fails_leaves_its_last_good_snapshot_and_closes_nothing(l
     assert lab.tickets == tickets
 
 
+def test_a_person_may_overrule_the_gate_and_the_audit_says_so(lab: Lab) -> None:
+    lab.collect(NOON)
+    for path in sorted((lab.folder / "pki").iterdir())[1:]:
+        path.unlink()
+    assert lab.run("collect__lab-files", NOON + HOUR)["gate"] == "failed"
+    conf = {"as_of": (NOON + HOUR).isoformat(), "overrule": "the other hosts were switched off"}
+    assert lab.run("collect__lab-files", NOON + 2 * HOUR, **conf)["gate"] == "success"
+    assert lab.run("audit", NOON + 2 * HOUR)["run"] == "success"
+    status = next(s for s in lab.audits[-1].manifest.stations if s.station == "lab-files")
+    assert (status.state, status.snapshot and status.snapshot.as_of) == ("current", NOON + HOUR)
+    assert status.validation
+    assert status.validation["success"] is False
+    assert status.validation["failed"][-1] == "accepted by hand: the other hosts were switched off"
+
+
 def test_a_missing_connection_stops_its_station_only(lab: Lab) -> None:
     extra = "  - {name: lab-bao, source: vault_pki, connection: bao_prod, owner: x, settings: {url: 'https://bao.lab.test'}}\n"
     (lab.folder / "estate.yaml").write_text(ESTATE + extra)

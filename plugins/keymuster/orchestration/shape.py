@@ -25,6 +25,13 @@ AS_OF = Param(
     description_md="A day (`2026-11-05`) or an instant (`2026-11-05T04:00:00+00:00`). Empty: the run's own date.",
 )
 
+OVERRULE = Param(
+    None,
+    type=["null", "string"],
+    title="Overrule the gate",
+    description_md="Why a snapshot that breaks its contract is accepted all the same; every report shows it. Empty: the gate decides.",
+)
+
 
 def shape(
     *, purpose: str, fails_when: str, rerun: str, tags: tuple[str, ...], owner: str | None = None, backfill: bool = False

@@ -53,18 +53,27 @@ def pull(place: Workplace, station: str, as_of: datetime) -> SnapshotRef:
     return ref
 
 
-def settle(place: Workplace, ref: SnapshotRef) -> SnapshotRef:
-    """Have the gate check a snapshot, and accept or quarantine it. Quarantined names what it breaks; the verdict is kept."""
+def settle(place: Workplace, ref: SnapshotRef, overrule: str = "") -> SnapshotRef:
+    """Have the gate check a snapshot, and accept or quarantine it. Quarantined names what it breaks; the verdict is kept.
+
+    `overrule`: why a person accepts it nevertheless, e.g. 'half the hosts were switched off on Monday'. Every report shows that reason.
+    """
     if place.store.state(ref) == "accepted":
         return ref
     snapshot = place.store.read_snapshot(ref)
     before = place.store.last_good(ref.station, ref.as_of)
     previous = {name: table.num_rows for name, table in place.store.read_snapshot(before).tables.items()} if before else None
     verdict = gate.check_contract(snapshot.tables, snapshot.source, ref.as_of, previous)
+    broken = "; ".join(verdict.failed)
+    if broken and overrule:
+        log.warning("station %s: the snapshot breaks its contract (%s) and is accepted by hand: %s", ref.station, broken, overrule)
+        place.store.settle(ref, True, {**verdict.document, "overruled": overrule})
+        return ref
     place.store.settle(ref, verdict.success, verdict.document)
     if not verdict.success:
         raise Quarantined(
-            f"station {ref.station}: the snapshot breaks its contract and is quarantined: {'; '.join(verdict.failed)} ({ref.uri})"
+            f"station {ref.station}: the snapshot breaks its contract and is quarantined: {broken} ({ref.uri}); "
+            f"if that is how things are, run collect__{ref.station} with as_of={ref.as_of.isoformat()} and the reason in 'overrule'"
         )
     return ref
 

@@ -29,9 +29,9 @@ def pull(station: str, context: Mapping[str, Any]) -> dict[str, Any]:
     return steps.pull(place(), station, as_of.resolve(context).instant).as_json()
 
 
-def gate(ref: Mapping[str, Any]) -> dict[str, Any]:
+def gate(ref: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
     """Task `gate` of `collect__<station>`."""
-    return steps.settle(place(), SnapshotRef.from_json(ref)).as_json()
+    return steps.settle(place(), SnapshotRef.from_json(ref), context["params"].get("overrule") or "").as_json()
 
 
 def audit_plan(context: Mapping[str, Any]) -> list[dict[str, Any]]:
