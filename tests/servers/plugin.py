@@ -32,8 +32,9 @@ def _servers(item: pytest.Item) -> list[str]:
     return list(dict.fromkeys([*named, *(f for f in fixtures if f in NEEDS)]))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test the marker of what it uses, and keep tests of one dear server on one worker."""
+    """Give each test the marker of what it uses, and keep tests of one dear server on one worker; before xdist reads the groups."""
     for item in items:
         for name in _servers(item):
             if name not in NEEDS:
