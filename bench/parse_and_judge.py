@@ -3,7 +3,7 @@
 Every measured run is a process of its own; the contestants take turns, so that a busy machine slows all of them alike. What is shown is
 the median, and ratios of medians. They do different work, and the table says what: the plain loop reads the same fields and judges nothing;
 pkilint lints (its serverauth profile, with its filters) a sample, and its rate is scaled from it. The exit code is 1 if a rerun on the
-unchanged inventory parses any certificate again or makes another audit.
+unchanged inventory parses, verifies or tests anything again or makes another audit.
 """
 
 from __future__ import annotations
@@ -64,14 +64,17 @@ def summary(runs: dict[str, list[dict[str, Any]]], count: int, seed: int) -> dic
                    "parse / plain": rates["parse"] / rates["plain"]},
         "rerun": {"cpu_seconds": median(a["cpu"] for a in again), "parsed": max(a["parsed"] for a in again),
                   "same_audit": all(a["same_audit"] for a in again)},
-        "next_day": {"cpu_seconds": median(r["tomorrow"]["cpu"] for r in ours), "parsed": max(r["tomorrow"]["parsed"] for r in ours)},
+        "next_day": {"cpu_seconds": median(r["tomorrow"]["cpu"] for r in ours), "parsed": max(r["tomorrow"]["parsed"] for r in ours),
+                     "worked_out": max((r["tomorrow"]["worked_out"] for r in ours), key=lambda kinds: sum(kinds.values())),
+                     "remembered": min(r["tomorrow"]["remembered"] for r in ours)},
         "runs": runs,
     }  # fmt: skip
 
 
 def worked_again(found: dict[str, Any]) -> bool:
-    """Whether a rerun on the unchanged inventory parsed anything again, or made another audit."""
-    return bool(found["rerun"]["parsed"] or found["next_day"]["parsed"] or not found["rerun"]["same_audit"])
+    """Whether a rerun on the unchanged inventory parsed, verified or tested anything again, or made another audit."""
+    later = found["next_day"]
+    return bool(found["rerun"]["parsed"] or later["parsed"] or later["worked_out"] or not found["rerun"]["same_audit"])
 
 
 def show(found: dict[str, Any], sample: int) -> None:
@@ -86,7 +89,9 @@ def show(found: dict[str, Any], sample: int) -> None:
     rerun, later = found["rerun"], found["next_day"]
     audit = "the same audit" if rerun["same_audit"] else "ANOTHER AUDIT"
     print(f"unchanged inventory: {rerun['parsed']} parsed again, {audit}, {rerun['cpu_seconds']:.2f} CPU s", end="; ")
-    print(f"judged again a day later: {later['parsed']} parsed again, {later['cpu_seconds']:.2f} CPU s")
+    again = ", ".join(f"{count:,} {kind}" for kind, count in sorted(later["worked_out"].items())) or "nothing"
+    print(f"judged again a day later: {later['parsed']} parsed again, {later['cpu_seconds']:.2f} CPU s;", end=" ")
+    print(f"verified, tested or compared again: {again}, remembered: {later['remembered']:,}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -120,13 +120,15 @@ def keymuster(ders: Sequence[bytes]) -> dict[str, Any]:
         result = store.get_audit(uri)
         second, second_uri = once(Store(f"{folder}/store"), 0)
         again = sum(clocks.values())
-        third, _ = once(Store(f"{folder}/store"), 1)
+        later = Store(f"{folder}/store")
+        third, _ = once(later, 1)
     return {
         "cpu": sum(steps.values()), "certificates": len(ders), "steps": steps, "rules": len(rules), "peak_mib": peak,
         "findings": result.findings.num_rows, "outcomes": dict(result.manifest.outcomes),
         "not_evaluated": len(result.manifest.not_evaluated),
         "parsed": made.parsed, "again": {"cpu": again, "parsed": second.parsed, "same_audit": second_uri == uri},
-        "tomorrow": {"cpu": sum(clocks.values()), "parsed": third.parsed},
+        "tomorrow": {"cpu": sum(clocks.values()), "parsed": third.parsed, "worked_out": dict(+later.memory.computed),
+                     "remembered": later.memory.recalled.total()},
     }  # fmt: skip
 
 

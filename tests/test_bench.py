@@ -43,15 +43,18 @@ def test_the_plain_loop_reads_the_same_certificates() -> None:
                 assert plain[column] == ours[column], column
 
 
-def result(**again: Any) -> dict[str, Any]:
+def result(worked_out: dict[str, int] | None = None, **again: Any) -> dict[str, Any]:
     work = {"rules": 1, "not_evaluated": 0, "findings": 0, "outcomes": {}, "steps": {"parse": 1.0}}
-    reruns = {"again": {"cpu": 0.1, "parsed": 0, "same_audit": True, **again}, "tomorrow": {"cpu": 1.0, "parsed": 0}}
+    tomorrow = {"cpu": 1.0, "parsed": 0, "worked_out": worked_out or {}, "remembered": 9}
+    reruns = {"again": {"cpu": 0.1, "parsed": 0, "same_audit": True, **again}, "tomorrow": tomorrow}
     ours = {"cpu": 2.0, "certificates": 100, "peak_mib": 9.0, **work, **reruns}
     other = {"cpu": 4.0, "certificates": 100, "peak_mib": 9.0}
     return summary({"keymuster": [ours], "parse": [ours], "plain": [other], "pkilint": [{**other, "certificates": 10}]}, 100, 1)
 
 
-@pytest.mark.parametrize(("again", "is_fine"), [({}, True), ({"parsed": 1}, False), ({"same_audit": False}, False)])
+@pytest.mark.parametrize(
+    ("again", "is_fine"), [({}, True), ({"parsed": 1}, False), ({"same_audit": False}, False), ({"worked_out": {"fermat": 1}}, False)]
+)
 def test_a_rerun_that_works_again_is_told(again: dict[str, Any], is_fine: bool) -> None:
     found = result(**again)
     assert worked_again(found) is not is_fine

@@ -123,13 +123,10 @@ def test_a_name_that_cannot_be_read_troubles_nobody_else() -> None:
     assert all(der.count(b"M\xfc") == 1 for der in odd)
     rows = [{"asset_id": p, "is_ca": i == 0, "role": "served", "station": "s", "locator": p} for i, p in enumerate(prints)]
     ders = {**ders_of(LEAF, ISSUING, ROOT), **dict(zip(prints, odd, strict=True))}
-    assert run("trust", "certificates", [*rows, *(sighting(c) for c in (LEAF, ISSUING, ROOT))], ders=ders, policy=OURS)[1:] == [
-        None,
-        *["private"] * 3,
-    ]
+    met = [*rows, *(sighting(c) for c in (LEAF, ISSUING, ROOT))]
+    assert run("trust", "certificates", met, ders=ders, policy=OURS)[1:] == [None, *["private"] * 3]
     ends = [{"asset_id": "e", "station": "s", "locator": "e", "certificate_asset_id": p} for p in (*prints, LEAF.fingerprint)]
-    beside = {"certificates": [*rows, *(sighting(c) for c in (LEAF, ISSUING, ROOT))]}
-    assert run("chain_defects", "endpoints", ends, beside, ders=ders, policy=OURS) == [None, None, ["incomplete"]]
+    assert run("chain_defects", "endpoints", ends, {"certificates": met}, ders=ders, policy=OURS) == [None, None, ["incomplete"]]
 
 
 def test_cross_certificates_lead_to_both_roots(tmp_path: Path) -> None:
