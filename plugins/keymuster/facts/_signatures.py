@@ -13,11 +13,11 @@ from typing import Any
 
 import pyarrow as pa
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from keymuster.facts._certificates import extension, load, purposes
 from keymuster.facts._memory import CRYPTOGRAPHY, answered, recalled, remember
 from keymuster.protocols import FactContext, Kind
+from keymuster.signatures import is_signed_by
 
 LIMIT = 2_000_000
 _verified: dict[str, bool] = {}
@@ -39,7 +39,7 @@ class Reading:
 _READING = pa.struct([("issuer", pa.binary()), ("identifier", pa.binary()), ("purposes", pa.list_(pa.string()))])
 READINGS = Kind("certificates", f"1-{CRYPTOGRAPHY}", _READING)
 """Fingerprint -> Reading; null where the name cannot be read."""
-SIGNATURES = Kind("signatures", f"1-{CRYPTOGRAPHY}", pa.bool_())
+SIGNATURES = Kind("signatures", f"2-{CRYPTOGRAPHY}", pa.bool_())
 """Pair of fingerprint and key -> whether the certificate verifies under the key."""
 
 
@@ -121,13 +121,5 @@ def _is_signed(pair: str, certificate: x509.Certificate, issuer: x509.Certificat
     if pair not in _verified:
         if len(_verified) >= LIMIT:
             _verified.clear()
-        _verified[pair] = _verifies(certificate, issuer)
+        _verified[pair] = is_signed_by(certificate, issuer) is True
     return _verified[pair]
-
-
-def _verifies(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
-        return False
-    return True
