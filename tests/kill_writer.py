@@ -107,3 +107,5 @@ def at_random(folder: Path, deaths: int = 12) -> dict[str, Any]:
 if __name__ == "__main__":
     mode, where = sys.argv[1], Path(sys.argv[2])
     sys.stdout.write(json.dumps(steps(where) if mode == "steps" else at_random(where)))
+    sys.stdout.flush()
+    os._exit(0)  # after so many forks the threads of pyarrow do not always survive an orderly end
