@@ -19,9 +19,9 @@ class ReportFolder:
     files: tuple[str, ...]
 
     @property
-    def day(self) -> str:
-        """The day it is about: names begin with the instant, e.g. `20261105T040000000000Z-<key>`."""
-        return f"{self.name[:4]}-{self.name[4:6]}-{self.name[6:8]}"
+    def as_of(self) -> str:
+        """The instant it is about, UTC: names begin with it, e.g. `20261105T040000000000Z-<key>`."""
+        return f"{self.name[:4]}-{self.name[4:6]}-{self.name[6:8]} {self.name[9:11]}:{self.name[11:13]}"
 
 
 def listing(root: Path, newest: int = 50) -> dict[str, list[ReportFolder]]:
