@@ -110,4 +110,4 @@ def test_listing_is_newest_first(folder: Path) -> None:
     found = reports.listing(folder.parents[1])
     assert [f.name for f in found["lab"]] == [later.name, folder.name]
     assert found["lab"][1].files == ("executive.html", "findings.csv", "link.html")
-    assert found["lab"][1].day == "2026-11-05"
+    assert found["lab"][1].as_of == "2026-11-05 04:00"

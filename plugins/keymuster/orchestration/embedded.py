@@ -66,6 +66,9 @@ def run(console: Console, home: Path, fail_on: Severity | None) -> int:
             progress.advance(bars[stage])
     failures.show(console, record)
     worst = _show(console, estates)
+    tickets = home / "tickets"
+    if tickets.is_dir():
+        console.print(f"tickets: {tickets.absolute().as_uri()}", markup=False)
     if any(name.partition(".")[0] in STAGES for name in failures.told):
         return 2
     return 1 if fail_on is not None and worst is not None and worst >= fail_on else 0
